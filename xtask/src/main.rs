@@ -1,2 +1,174 @@
-//! Placeholder.
-fn main() {}
+//! Set-up, the wasm build and the checks of urlpool: `cargo xtask help`.
+//!
+//! Depends on no wasmtime, so that it is built in a minute on a fresh machine.
+
+mod ci;
+mod component;
+mod console;
+mod dependencies;
+mod licence;
+mod paths;
+mod semver;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::component::Build;
+use crate::console::Console;
+use crate::workspace::{Failed, Workspace};
+
+const HELP: &str = "\
+The tasks of urlpool. Each sets up what it needs, the wasm target included.
+
+Usage: cargo xtask COMMAND
+
+Commands:
+  demo            Build everything and show what urlpool does, on a loopback server
+  test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
+  component       Build target/component/urlpool.wasm; print its size and how long
+                  instantiating it takes
+  ci              Run every check, the cheap ones first; stop at the first that fails
+  help            Show this
+
+Single checks of ci:
+  paths           No tracked file holds an absolute path of a machine
+  dependencies    Licences and sources of all dependencies, by deny.toml
+  semver          The WIT package fits the one released last
+
+For a release:
+  release-wit     Keep a copy of wit/ as the released version it names
+
+Options of component:
+  --no-measure            Do not instantiate it
+  --no-default-features   Build without the decoders and charsets ...
+  --features LIST         ... except these: gzip, deflate, br, zstd, charset. With either option
+                          the result is target/component/urlpool-custom.wasm, not measured
+";
+
+fn main() -> ExitCode {
+    let console = Console::for_stderr();
+    let Err(error) = run(&console) else {
+        return ExitCode::SUCCESS;
+    };
+    console.error(&format!("{error:#}"));
+    match error.downcast_ref::<Failed>() {
+        Some(failed) => ExitCode::from(failed.status),
+        None if error.is::<Usage>() => ExitCode::from(2),
+        None => ExitCode::FAILURE,
+    }
+}
+
+fn run(console: &Console) -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    if rest
+        .iter()
+        .take_while(|arg| *arg != "--")
+        .any(|arg| arg == "--help" || arg == "-h")
+    {
+        print!("{HELP}");
+        return Ok(());
+    }
+    let workspace = Workspace::find()?;
+    match command {
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        "component" => component::run(&component_options(rest)?, &workspace, console),
+        "demo" => {
+            no_arguments(command, rest)?;
+            build_component(&workspace, console)?;
+            console.step("demo", || ci::demo(&workspace))
+        }
+        "test" => {
+            let passed_on = match rest.split_first() {
+                None => &[][..],
+                Some((dashes, passed_on)) if dashes == "--" => passed_on,
+                Some((first, _)) => bail!(Usage(format!(
+                    "test: `{first}`: arguments for cargo test go behind `--`"
+                ))),
+            };
+            build_component(&workspace, console)?;
+            console.step("tests", || ci::test(passed_on, &workspace))
+        }
+        "ci" => {
+            no_arguments(command, rest)?;
+            ci::run(&workspace, console)
+        }
+        "paths" => {
+            no_arguments(command, rest)?;
+            console.step("paths", || paths::check(&workspace, console))
+        }
+        "dependencies" => {
+            no_arguments(command, rest)?;
+            console.step("dependencies", || dependencies::check(&workspace, console))
+        }
+        "semver" => {
+            no_arguments(command, rest)?;
+            console.step("semver", || semver::check(&workspace, console))
+        }
+        "release-wit" => {
+            no_arguments(command, rest)?;
+            semver::release(&workspace, console)
+        }
+        unknown => bail!(Usage(format!(
+            "`{unknown}` is no command; `cargo xtask help` lists them"
+        ))),
+    }
+}
+
+/// Arguments that make no sense.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+fn build_component(workspace: &Workspace, console: &Console) -> Result<()> {
+    console.step("component", || {
+        component::build(&Build::default(), workspace, console)
+    })
+}
+
+fn component_options(args: &[String]) -> Result<component::Options> {
+    let mut options = component::Options::default();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg == "--no-measure" {
+            options.measure = false;
+        } else if arg == "--no-default-features" {
+            options.build.no_default_features = true;
+        } else if arg == "--features" {
+            let Some(list) = args.next() else {
+                bail!(Usage("component: `--features` wants a list".to_owned()));
+            };
+            options.build.features.push(list.clone());
+        } else if let Some(list) = arg.strip_prefix("--features=") {
+            options.build.features.push(list.to_owned());
+        } else {
+            bail!(Usage(format!(
+                "component: `{arg}` is no option; see `cargo xtask help`"
+            )));
+        }
+    }
+    Ok(options)
+}
+
+fn no_arguments(command: &str, args: &[String]) -> Result<()> {
+    match args.first() {
+        None => Ok(()),
+        Some(arg) => bail!(Usage(format!("{command}: `{arg}`: takes no arguments"))),
+    }
+}

@@ -1,0 +1,100 @@
+//! The checks, in the order in which a mistake is found soonest.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::component::{self, Build};
+use crate::console::{self, Console};
+use crate::workspace::{self, Workspace};
+use crate::{dependencies, paths, semver};
+
+/// Runs every check until one fails, and tells what each took.
+pub(crate) fn run(workspace: &Workspace, console: &Console) -> Result<()> {
+    let begun = Instant::now();
+    let mut taken = Vec::new();
+    let result = CHECKS.iter().try_for_each(|(name, check)| {
+        let begun = Instant::now();
+        let result = console.step(name, || check(workspace, console));
+        taken.push((*name, begun.elapsed(), result.is_ok()));
+        result
+    });
+    summary(&taken, begun.elapsed(), console);
+    result
+}
+
+/// Runs the demo with the component that was built.
+pub(crate) fn demo(workspace: &Workspace) -> Result<()> {
+    workspace::run(&mut workspace.cargo(["run", "--package", "urlpool", "--", "demo"]))
+}
+
+/// Runs all tests natively, those of the component that was built included; `args` go to cargo.
+pub(crate) fn test(args: &[String], workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.cargo(["test", "--workspace", "--exclude", "urlpool-component"]);
+    workspace::run(cargo.args(args))
+}
+
+type Check = fn(&Workspace, &Console) -> Result<()>;
+
+// What needs no compiler first, then what only checks, then what runs. Clippy and rustdoc read the
+// same metadata of the dependencies; the tests, the demo and the measure share the code built from them.
+const CHECKS: [(&str, Check); 10] = [
+    ("formatting", |workspace, _| {
+        workspace::run(&mut workspace.cargo(["fmt", "--all", "--check"]))
+    }),
+    ("paths", paths::check),
+    ("dependencies", dependencies::check),
+    ("semver", semver::check),
+    ("component", |workspace, console| {
+        component::build(&Build::default(), workspace, console)
+    }),
+    ("clippy", |workspace, _| {
+        workspace::run(&mut workspace.cargo([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
+    }),
+    ("core without features", |workspace, _| {
+        workspace::run(&mut workspace.cargo([
+            "clippy",
+            "--package",
+            "urlpool-core",
+            "--no-default-features",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
+    }),
+    ("docs", |workspace, _| {
+        let mut cargo = workspace.cargo(["doc", "--workspace", "--no-deps"]);
+        workspace::run(cargo.env("RUSTDOCFLAGS", "--deny warnings"))
+    }),
+    ("tests", |workspace, _| test(&[], workspace)),
+    ("demo", |workspace, _| {
+        demo(workspace)?;
+        component::measure(workspace)
+    }),
+];
+
+fn summary(taken: &[(&str, Duration, bool)], total: Duration, console: &Console) {
+    eprintln!();
+    for (name, time, passed) in taken {
+        console.line(
+            *passed,
+            &format!("{name:<24}{:>12}", console::seconds(*time)),
+        );
+    }
+    for (name, _) in &CHECKS[taken.len()..] {
+        eprintln!("  -   {name:<24}     not run");
+    }
+    let passed = taken.iter().all(|(_, _, passed)| *passed);
+    console.line(
+        passed,
+        &format!("{:<24}{:>12}", "all", console::seconds(total)),
+    );
+}

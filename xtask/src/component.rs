@@ -1,0 +1,174 @@
+//! The component: compiled to a core module, encoded, weighed and measured.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use wit_component::ComponentEncoder;
+
+use crate::console::Console;
+use crate::toolchain::{TARGET, Toolchain};
+use crate::workspace::{self, Workspace};
+
+/// How `cargo xtask component` was called.
+pub(crate) struct Options {
+    /// What is built.
+    pub(crate) build: Build,
+    /// Whether instantiating it is timed, which needs the command line built. Default: true.
+    pub(crate) measure: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            build: Build::default(),
+            measure: true,
+        }
+    }
+}
+
+/// Which features are built in; by default all.
+#[derive(Default)]
+pub(crate) struct Build {
+    /// Whether the features on by default are left out.
+    pub(crate) no_default_features: bool,
+    /// Lists of features, as cargo takes them.
+    pub(crate) features: Vec<String>,
+}
+
+impl Build {
+    fn is_custom(&self) -> bool {
+        self.no_default_features || !self.features.is_empty()
+    }
+
+    // A custom one does not replace what the host embeds.
+    fn file(&self) -> &'static str {
+        if self.is_custom() {
+            "target/component/urlpool-custom.wasm"
+        } else {
+            "target/component/urlpool.wasm"
+        }
+    }
+}
+
+/// Builds the component, prints its size and, unless told otherwise, how long instantiating it takes.
+pub(crate) fn run(options: &Options, workspace: &Workspace, console: &Console) -> Result<()> {
+    console.step("component", || build(&options.build, workspace, console))?;
+    if options.measure && !options.build.is_custom() {
+        console.step("measure", || measure(workspace))?;
+    }
+    Ok(())
+}
+
+/// Builds the component and prints its size.
+///
+/// # Errors
+///
+/// When there is no compiler for it, it does not compile, or it is over its budget.
+pub(crate) fn build(build: &Build, workspace: &Workspace, console: &Console) -> Result<()> {
+    let module = compile(build, workspace, console)?;
+    let component = encode(&module)?;
+    write_changed(&workspace.join(build.file()), &component)?;
+    println!("{}: {}", build.file(), size(component.len()));
+    if component.len() > BUDGET {
+        bail!("{}: over its budget of {BUDGET} bytes", build.file());
+    }
+    Ok(())
+}
+
+/// Prints how long instantiating the built component takes.
+pub(crate) fn measure(workspace: &Workspace) -> Result<()> {
+    workspace::run(&mut workspace.cargo([
+        "run",
+        "--quiet",
+        "--package",
+        "urlpool",
+        "--",
+        "component",
+        "--measure",
+    ]))
+}
+
+/// What every consumer carries along: 1 MB with all decoders.
+const BUDGET: usize = 1_000_000;
+
+fn compile(build: &Build, workspace: &Workspace, console: &Console) -> Result<Vec<u8>> {
+    let toolchain = Toolchain::find(workspace, console)?;
+    // A target folder of its own, so that the host's build never waits for this one.
+    let mut args = vec![
+        "--package",
+        "urlpool-component",
+        "--profile",
+        "component",
+        "--target-dir",
+        "target/component",
+    ];
+    if build.no_default_features {
+        args.push("--no-default-features");
+    }
+    for list in &build.features {
+        args.extend(["--features", list]);
+    }
+    let flags = remapped_paths(&toolchain.sysroot(workspace)?, workspace);
+    workspace::run(
+        toolchain
+            .build(&args, workspace)
+            // Replaces RUSTFLAGS as well, which are meant for this machine's own processor and linker.
+            .env("CARGO_ENCODED_RUSTFLAGS", flags),
+    )?;
+    let module = workspace.join(&format!(
+        "target/component/{TARGET}/component/urlpool_component.wasm"
+    ));
+    std::fs::read(&module).with_context(|| module.display().to_string())
+}
+
+/// Flags that keep this machine's paths out of the component, which is then the same wherever it is built.
+fn remapped_paths(sysroot: &Path, workspace: &Workspace) -> OsString {
+    let cargo_home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let home = std::env::home_dir()?;
+            Some(home.join(".cargo"))
+        });
+    let library = sysroot.join("lib/rustlib/src/rust");
+    let mut flags = OsString::new();
+    let mut remap = |from: &Path, to: &str| {
+        if !flags.is_empty() {
+            flags.push("\x1f");
+        }
+        flags.push("--remap-path-prefix=");
+        flags.push(from);
+        flags.push("=");
+        flags.push(to);
+    };
+    remap(workspace.root(), "urlpool");
+    remap(&library, "rust");
+    if let Some(cargo_home) = cargo_home {
+        remap(&cargo_home, "cargo");
+    }
+    flags
+}
+
+fn encode(module: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = ComponentEncoder::default();
+    encoder
+        .validate(true)
+        .module(module)
+        .context("core module: not one of a WIT world")?;
+    encoder
+        .encode()
+        .context("core module: cannot be encoded as a component")
+}
+
+/// Leaves a file alone that holds these bytes, so that what embeds it is not built again.
+fn write_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    if std::fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    std::fs::write(path, bytes).with_context(|| path.display().to_string())
+}
+
+fn size(bytes: usize) -> String {
+    let percent = (bytes * 100).div_ceil(BUDGET);
+    format!("{bytes} bytes, {percent} % of its budget of 1 MB")
+}

@@ -1,0 +1,191 @@
+//! A compiler for the target of the component, found or installed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::console::Console;
+use crate::workspace::{self, Workspace};
+
+/// What the component is compiled for: a core module whose imports are exactly those of its WIT world.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+
+/// A compiler that can build for `TARGET`.
+pub(crate) enum Toolchain {
+    /// The one that runs this xtask; its standard library for the target is installed.
+    Own,
+    /// Debian's, which has no such standard library but the sources to build it from.
+    Debian,
+}
+
+impl Toolchain {
+    /// Finds a compiler with the target, or installs what is missing: by rustup, else from Debian's archive.
+    ///
+    /// Asks nobody anything when the target is there already, so it works offline then.
+    ///
+    /// # Errors
+    ///
+    /// With a message that says what to install by hand.
+    pub(crate) fn find(workspace: &Workspace, console: &Console) -> Result<Self> {
+        if has_target(workspace) {
+            return Ok(Self::Own);
+        }
+        if works("rustup", "--version") {
+            console.note(&format!(
+                "the target {TARGET} is missing; asking rustup for it"
+            ));
+            let added = workspace::run(
+                Command::new("rustup")
+                    .args(["target", "add", TARGET])
+                    .current_dir(workspace.root())
+                    .stdin(Stdio::null()),
+            );
+            if added.is_ok() && has_target(workspace) {
+                return Ok(Self::Own);
+            }
+        }
+        if debian_is_complete() {
+            console.note("building with Debian's compiler and its library sources");
+            return Ok(Self::Debian);
+        }
+        if works("apt-get", "--version") && is_root() {
+            console.note("installing Debian's compiler and its library sources");
+            if apt_install() && debian_is_complete() {
+                return Ok(Self::Debian);
+            }
+        }
+        bail!(
+            "the compiler cannot build for {TARGET}, and that target could not be installed. One of these helps:\n\
+             \x20 with rustup:  rustup target add {TARGET}\n\
+             \x20 on Debian:    apt-get install --no-install-recommends {}\n\
+             \x20 elsewhere:    the package that brings Rust's standard library for that target",
+            DEBIAN_PACKAGES.join(" "),
+        )
+    }
+
+    /// A `cargo build` with the given arguments that compiles for the target.
+    pub(crate) fn build(&self, args: &[&str], workspace: &Workspace) -> Command {
+        let mut command = match self {
+            Self::Own => workspace.cargo(["build", "--target", TARGET]),
+            Self::Debian => {
+                let mut command = Command::new("/usr/bin/cargo");
+                command
+                    .args([
+                        "build",
+                        "--target",
+                        TARGET,
+                        "-Z",
+                        "build-std=std,panic_abort",
+                    ])
+                    .current_dir(workspace.root())
+                    .stdin(Stdio::null())
+                    // Building the standard library is an unstable feature, and this compiler a stable one.
+                    .env("RUSTC_BOOTSTRAP", "1")
+                    .env("RUSTC", "/usr/bin/rustc")
+                    .env("PATH", with_usr_bin_first())
+                    .env_remove("CARGO")
+                    .env_remove("RUSTUP_TOOLCHAIN");
+                command
+            }
+        };
+        command.args(args);
+        command
+    }
+
+    /// The folder that holds the compiler and its library.
+    ///
+    /// # Errors
+    ///
+    /// When the compiler cannot tell.
+    pub(crate) fn sysroot(&self, workspace: &Workspace) -> Result<PathBuf> {
+        let mut rustc = match self {
+            Self::Own => rustc(workspace),
+            Self::Debian => Command::new("/usr/bin/rustc"),
+        };
+        let told = workspace::output(rustc.args(["--print", "sysroot"]))?;
+        Ok(PathBuf::from(told.trim()))
+    }
+}
+
+/// Debian's compiler for its web browsers, current where plain `rustc` is years old, and what building std takes.
+const DEBIAN_PACKAGES: [&str; 5] = [
+    "rustc-web",
+    "cargo-web",
+    "rust-web-src",
+    "rust-web-llvm",
+    "lld-22",
+];
+
+fn rustc(workspace: &Workspace) -> Command {
+    let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    command.current_dir(workspace.root()).stdin(Stdio::null());
+    command
+}
+
+fn has_target(workspace: &Workspace) -> bool {
+    let told =
+        workspace::output(rustc(workspace).args(["--print", "target-libdir", "--target", TARGET]));
+    let Ok(told) = told else {
+        return false;
+    };
+    let Ok(files) = std::fs::read_dir(told.trim()) else {
+        return false;
+    };
+    files
+        .flatten()
+        .any(|file| file.file_name().to_string_lossy().starts_with("libstd-"))
+}
+
+fn debian_is_complete() -> bool {
+    let version = Command::new("/usr/bin/rustc").arg("--version").output();
+    let Ok(version) = version else {
+        return false;
+    };
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let minor = |version: &str| {
+        version
+            .split('.')
+            .nth(1)
+            .and_then(|minor| minor.parse::<u32>().ok())
+    };
+    minor(&version) >= minor(env!("CARGO_PKG_RUST_VERSION"))
+        && works("/usr/bin/cargo", "--version")
+        && Path::new("/usr/lib/rustlib/src/rust/library/std").is_dir()
+}
+
+fn apt_install() -> bool {
+    let apt = |args: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command
+            .args(args)
+            .stdin(Stdio::null())
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        workspace::run(&mut command).is_ok()
+    };
+    let mut install = vec!["install", "-y", "--no-install-recommends"];
+    install.extend(DEBIAN_PACKAGES);
+    // The lists of a fresh machine are empty or old; elsewhere fetching them again is for nothing.
+    apt(&install) || (apt(&["update"]) && apt(&install))
+}
+
+fn is_root() -> bool {
+    let told = workspace::output(Command::new("id").arg("-u"));
+    told.is_ok_and(|id| id.trim() == "0")
+}
+
+fn works(program: &str, arg: &str) -> bool {
+    let status = Command::new(program)
+        .arg(arg)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn with_usr_bin_first() -> std::ffi::OsString {
+    let mut path = std::ffi::OsString::from("/usr/bin:");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    path
+}
