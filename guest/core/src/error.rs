@@ -324,7 +324,7 @@ pub enum Invalid {
     Method(String),
     /// The name of a header is no token (RFC 9110 section 5.6.2).
     HeaderName(String),
-    /// The value of the header of this name holds a CR, LF or NUL (RFC 9110 section 5.5).
+    /// The value of the header of this name holds a CR, LF, NUL or another control character (RFC 9110 section 5.5).
     HeaderValue(String),
     /// Only the host may set the header of this name.
     ForbiddenHeader(String),
@@ -374,7 +374,7 @@ impl fmt::Display for Invalid {
             }
             Self::Method(method) => write!(f, "method {method:?}: not a token"),
             Self::HeaderName(name) => write!(f, "header name {name:?}: not a token"),
-            Self::HeaderValue(name) => write!(f, "value of header {name}: holds a CR, LF or NUL"),
+            Self::HeaderValue(name) => write!(f, "value of header {name}: holds a CR, LF, NUL or another control character"),
             Self::ForbiddenHeader(name) => write!(f, "header {name}: only the host may set it"),
             Self::HeadersTooLarge { size, limit } => {
                 write!(f, "headers of {size} bytes: more than the {limit} bytes a host takes")

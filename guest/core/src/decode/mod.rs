@@ -1,0 +1,338 @@
+//! Undoing `Content-Encoding`, piece by piece and without ever holding more than a piece.
+
+#[cfg(feature = "br")]
+mod brotli;
+#[cfg(feature = "deflate")]
+mod deflate;
+#[cfg(feature = "gzip")]
+mod gzip;
+#[cfg(any(feature = "gzip", feature = "deflate"))]
+mod inflate;
+#[cfg(feature = "zstd")]
+mod zstd;
+
+use std::fmt;
+
+use crate::headers::Headers;
+
+/// The most codings that one response may name.
+///
+/// Each can multiply the size of a body, and no honest server applies more than two. curl and urllib3 stop at five as well.
+pub const MAX_CODINGS: usize = 5;
+
+/// The value of `Accept-Encoding` that asks for every coding that is built in; none when there is none.
+pub const ACCEPT_ENCODING: Option<&str> = {
+    // Four features make sixteen values. The first that fits is written, as constants cannot be joined.
+    match (cfg!(feature = "gzip"), cfg!(feature = "deflate"), cfg!(feature = "br"), cfg!(feature = "zstd")) {
+        (true, true, true, true) => Some("gzip, deflate, br, zstd"),
+        (true, true, true, false) => Some("gzip, deflate, br"),
+        (true, true, false, true) => Some("gzip, deflate, zstd"),
+        (true, true, false, false) => Some("gzip, deflate"),
+        (true, false, true, true) => Some("gzip, br, zstd"),
+        (true, false, true, false) => Some("gzip, br"),
+        (true, false, false, true) => Some("gzip, zstd"),
+        (true, false, false, false) => Some("gzip"),
+        (false, true, true, true) => Some("deflate, br, zstd"),
+        (false, true, true, false) => Some("deflate, br"),
+        (false, true, false, true) => Some("deflate, zstd"),
+        (false, true, false, false) => Some("deflate"),
+        (false, false, true, true) => Some("br, zstd"),
+        (false, false, true, false) => Some("br"),
+        (false, false, false, true) => Some("zstd"),
+        (false, false, false, false) => None,
+    }
+};
+
+/// A coding that is built in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Coding {
+    /// gzip (RFC 1952), with any number of members.
+    #[cfg(feature = "gzip")]
+    Gzip,
+    /// deflate: zlib (RFC 1950), and raw deflate (RFC 1951), which some servers send by that name.
+    #[cfg(feature = "deflate")]
+    Deflate,
+    /// Brotli (RFC 7932).
+    #[cfg(feature = "br")]
+    Br,
+    /// Zstandard (RFC 8878), with any number of frames.
+    #[cfg(feature = "zstd")]
+    Zstd,
+}
+
+impl Coding {
+    /// The coding of this name, in any case of letters; none when it is not built in.
+    pub fn named(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            // RFC 9110 section 8.4.1.3: x-gzip is gzip.
+            #[cfg(feature = "gzip")]
+            "gzip" | "x-gzip" => Some(Self::Gzip),
+            #[cfg(feature = "deflate")]
+            "deflate" => Some(Self::Deflate),
+            #[cfg(feature = "br")]
+            "br" => Some(Self::Br),
+            #[cfg(feature = "zstd")]
+            "zstd" => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// The name, as in `Content-Encoding`.
+    pub fn name(self) -> &'static str {
+        match self {
+            #[cfg(feature = "gzip")]
+            Self::Gzip => "gzip",
+            #[cfg(feature = "deflate")]
+            Self::Deflate => "deflate",
+            #[cfg(feature = "br")]
+            Self::Br => "br",
+            #[cfg(feature = "zstd")]
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// What the headers of a response say of its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Codings {
+    /// Nothing was applied.
+    None,
+    /// These were applied, in this order.
+    Decode(Vec<Coding>),
+    /// One that is not built in was applied: the body can only be handed over as it was sent.
+    Passthrough,
+    /// More than [`MAX_CODINGS`] were applied.
+    TooMany,
+}
+
+/// Reads `Content-Encoding`: a list, in any case of letters, that may go on over several fields.
+pub fn codings(headers: &Headers) -> Codings {
+    let mut codings = Vec::new();
+    let mut named = 0;
+    for value in headers.get_all("content-encoding") {
+        for name in String::from_utf8_lossy(value).split(',').map(str::trim) {
+            if name.is_empty() || name.eq_ignore_ascii_case("identity") {
+                continue;
+            }
+            named += 1;
+            codings.extend(Coding::named(name));
+        }
+    }
+    match named {
+        0 => Codings::None,
+        _ if named > MAX_CODINGS => Codings::TooMany,
+        _ if codings.len() < named => Codings::Passthrough,
+        _ => Codings::Decode(codings),
+    }
+}
+
+/// How far a [`Decoder::push`] came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The bytes of the input that are done with. The rest is to be pushed again, first.
+    ///
+    /// All of them only when the decoder holds no output back.
+    pub consumed: usize,
+}
+
+/// Undoes codings.
+///
+/// The output is the same however the input is cut. A body without a byte is an empty body in every coding.
+#[derive(Debug)]
+pub struct Decoder {
+    /// The coding applied last, and so to be undone first, in front.
+    stages: Vec<Stage>,
+    /// What each stage but the last has put out and the next one has not taken.
+    between: Vec<Vec<u8>>,
+    /// Whether the first byte of the next input was taken already, and left with the caller only so that there is a next input.
+    held: bool,
+}
+
+impl Decoder {
+    /// A decoder of a body to which these were applied, in this order.
+    pub fn new(codings: &[Coding]) -> Self {
+        let stages: Vec<_> = codings.iter().rev().map(|&coding| Stage::new(coding)).collect();
+        let between = vec![Vec::new(); stages.len().saturating_sub(1)];
+        Self { stages, between, held: false }
+    }
+
+    /// Decodes input to the end of `out`, until the input is used up or `out` has grown by `room` bytes.
+    ///
+    /// `out` grows by no more than `room`, so a small input that decodes to a large body does so in pieces that the caller can count.
+    /// A `room` of 0 counts as 1.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the input does not match the coding. What was decoded before it is in `out`.
+    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>, room: usize) -> Result<Progress, DecodeError> {
+        let limit = out.len().saturating_add(room.max(1));
+        let held = usize::from(self.held && !input.is_empty());
+        let step = run(&mut self.stages, &mut self.between, &input[held..], out, limit)?;
+        let taken = held + step.consumed;
+        // The caller asks again as long as input is left, so one byte stays left while output is.
+        self.held = if input.is_empty() { self.held } else { step.full && taken == input.len() };
+        Ok(Progress { consumed: taken - usize::from(self.held && !input.is_empty()) })
+    }
+
+    /// Ends the body, once all input was consumed.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the body was cut short.
+    pub fn finish(&mut self) -> Result<(), DecodeError> {
+        for stage in &self.stages {
+            stage.check_end()?;
+        }
+        Ok(())
+    }
+
+    /// Whether there were bytes after the end of the coded body, which are ignored, as every client does.
+    pub fn trailing(&self) -> bool {
+        self.stages.iter().any(Stage::trailing)
+    }
+}
+
+/// The body does not match its `Content-Encoding`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    /// The name of the coding that failed.
+    pub coding: &'static str,
+    /// What is wrong, for people.
+    pub reason: String,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.coding, self.reason)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// What one stage did with its input.
+#[derive(Clone, Copy, Debug)]
+struct Stepped {
+    /// The bytes taken.
+    consumed: usize,
+    /// Whether it stopped for want of room, and so may have more output without more input.
+    full: bool,
+}
+
+/// Why a stage failed.
+type Reason = &'static str;
+
+/// The reason of a body that ends before its coding does.
+const TRUNCATED: Reason = "ends too early";
+
+/// The state of one coding, boxed since tables of codings differ in size by far.
+#[derive(Debug)]
+enum Stage {
+    #[cfg(feature = "gzip")]
+    Gzip(Box<gzip::Gzip>),
+    #[cfg(feature = "deflate")]
+    Deflate(Box<deflate::Deflate>),
+    #[cfg(feature = "br")]
+    Br(Box<brotli::Brotli>),
+    #[cfg(feature = "zstd")]
+    Zstd(Box<zstd::Zstd>),
+}
+
+impl Stage {
+    fn new(coding: Coding) -> Self {
+        match coding {
+            #[cfg(feature = "gzip")]
+            Coding::Gzip => Self::Gzip(Box::default()),
+            #[cfg(feature = "deflate")]
+            Coding::Deflate => Self::Deflate(Box::default()),
+            #[cfg(feature = "br")]
+            Coding::Br => Self::Br(Box::default()),
+            #[cfg(feature = "zstd")]
+            Coding::Zstd => Self::Zstd(Box::default()),
+        }
+    }
+
+    /// Decodes until the input is used up or `out` is `limit` bytes long.
+    #[cfg_attr(
+        not(any(feature = "gzip", feature = "deflate", feature = "br", feature = "zstd")),
+        allow(unused_variables, reason = "without a coding there is no stage")
+    )]
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<Stepped, DecodeError> {
+        match self {
+            #[cfg(feature = "gzip")]
+            Self::Gzip(gzip) => gzip.step(input, out, limit).map_err(|reason| failed(Coding::Gzip, reason)),
+            #[cfg(feature = "deflate")]
+            Self::Deflate(deflate) => deflate.step(input, out, limit).map_err(|reason| failed(Coding::Deflate, reason)),
+            #[cfg(feature = "br")]
+            Self::Br(brotli) => brotli.step(input, out, limit).map_err(|reason| failed(Coding::Br, reason)),
+            #[cfg(feature = "zstd")]
+            Self::Zstd(zstd) => zstd.step(input, out, limit).map_err(|reason| failed(Coding::Zstd, reason)),
+        }
+    }
+
+    fn check_end(&self) -> Result<(), DecodeError> {
+        let (whole, coding): (bool, Coding) = match self {
+            #[cfg(feature = "gzip")]
+            Self::Gzip(gzip) => (gzip.is_whole(), Coding::Gzip),
+            #[cfg(feature = "deflate")]
+            Self::Deflate(deflate) => (deflate.is_whole(), Coding::Deflate),
+            #[cfg(feature = "br")]
+            Self::Br(brotli) => (brotli.is_whole(), Coding::Br),
+            #[cfg(feature = "zstd")]
+            Self::Zstd(zstd) => (zstd.is_whole(), Coding::Zstd),
+        };
+        if whole { Ok(()) } else { Err(failed(coding, TRUNCATED)) }
+    }
+
+    fn trailing(&self) -> bool {
+        match self {
+            #[cfg(feature = "gzip")]
+            Self::Gzip(gzip) => gzip.trailing(),
+            #[cfg(feature = "deflate")]
+            Self::Deflate(deflate) => deflate.trailing(),
+            #[cfg(feature = "br")]
+            Self::Br(brotli) => brotli.trailing(),
+            #[cfg(feature = "zstd")]
+            Self::Zstd(zstd) => zstd.trailing(),
+        }
+    }
+}
+
+fn failed(coding: Coding, reason: Reason) -> DecodeError {
+    DecodeError { coding: coding.name(), reason: reason.to_owned() }
+}
+
+/// Runs the stages, each into the next.
+fn run(
+    stages: &mut [Stage],
+    between: &mut [Vec<u8>],
+    input: &[u8],
+    out: &mut Vec<u8>,
+    limit: usize,
+) -> Result<Stepped, DecodeError> {
+    /// What a stage may put out before the next one has to take it.
+    const BETWEEN: usize = 16 * 1024;
+
+    let Some((first, rest)) = stages.split_first_mut() else {
+        let consumed = input.len().min(limit - out.len());
+        out.extend_from_slice(&input[..consumed]);
+        return Ok(Stepped { consumed, full: consumed < input.len() });
+    };
+    let Some((waiting, between)) = between.split_first_mut() else {
+        return first.step(input, out, limit);
+    };
+    let mut consumed = 0;
+    let mut more = true;
+    loop {
+        let step = run(rest, between, waiting, out, limit)?;
+        waiting.drain(..step.consumed);
+        if step.full {
+            return Ok(Stepped { consumed, full: true });
+        }
+        if !more {
+            return Ok(Stepped { consumed, full: false });
+        }
+        let step = first.step(&input[consumed..], waiting, BETWEEN)?;
+        consumed += step.consumed;
+        more = step.full;
+    }
+}

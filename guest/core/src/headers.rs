@@ -1,0 +1,189 @@
+//! Header fields: ordered, repeatable, found in any case of letters.
+
+use bytes::Bytes;
+
+use crate::error::Invalid;
+
+/// The headers that wasi:http keeps to the host, which frames messages and names hosts itself.
+pub const FORBIDDEN: [&str; 9] = [
+    "connection",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The largest header section that is handed to a host, by the count of [`Headers::section_size`].
+///
+/// wasmtime traps beyond 128 KiB, so this stays below with room for what a host adds.
+pub const MAX_SECTION: usize = 120 * 1024;
+
+/// What a field costs beside its bytes.
+///
+/// wasmtime counts the sizes of its own types for a name and a value, 72 bytes where pointers have 64 bits. A little more keeps this an upper bound.
+pub const FIELD_OVERHEAD: usize = 80;
+
+/// Header fields in order, with repetitions, names as they were written.
+///
+/// Lookup ignores the case of letters. A field that came in through [`Headers::append`] or [`Headers::set`] may be sent; there is no other way to
+/// make one for a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers {
+    fields: Vec<(Box<str>, Bytes)>,
+}
+
+impl Headers {
+    /// No fields.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a field, keeping earlier ones of the same name.
+    ///
+    /// Spaces and tabs around the value are dropped.
+    ///
+    /// # Errors
+    ///
+    /// - [`Invalid::HeaderName`] when the name is no token
+    /// - [`Invalid::HeaderValue`] when the value holds a control character other than a tab
+    /// - [`Invalid::ForbiddenHeader`] for a name of [`FORBIDDEN`]
+    pub fn append(&mut self, name: &str, value: impl Into<Vec<u8>>) -> Result<(), Invalid> {
+        let field = check(name, Bytes::from(value.into()))?;
+        self.fields.push(field);
+        Ok(())
+    }
+
+    /// Appends all of these fields, or none when one of them is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`Headers::append`].
+    pub fn append_all(&mut self, fields: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<(), Invalid> {
+        let before = self.fields.len();
+        for (name, value) in fields {
+            if let Err(invalid) = self.append(&name, value) {
+                self.fields.truncate(before);
+                return Err(invalid);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a field of a response, unchecked: what a server sends is shown as it is.
+    pub fn append_trusted(&mut self, name: &str, value: impl Into<Vec<u8>>) {
+        self.fields.push((name.into(), Bytes::from(value.into())));
+    }
+
+    /// Replaces all fields of this name by one, in the place of the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Headers::append`].
+    pub fn set(&mut self, name: &str, value: impl Into<Vec<u8>>) -> Result<(), Invalid> {
+        let field = check(name, Bytes::from(value.into()))?;
+        match self.fields.iter().position(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            Some(first) => {
+                let mut index = 0;
+                self.fields.retain(|(other, _)| {
+                    index += 1;
+                    index <= first + 1 || !other.eq_ignore_ascii_case(name)
+                });
+                self.fields[first] = field;
+            }
+            None => self.fields.push(field),
+        }
+        Ok(())
+    }
+
+    /// Removes all fields of this name and says whether there were any.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let before = self.fields.len();
+        self.fields.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        self.fields.len() < before
+    }
+
+    /// The value of the first field of this name.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.get_all(name).next()
+    }
+
+    /// The values of all fields of this name, in order.
+    pub fn get_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.iter().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Whether there is a field of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The values of all fields of this name as text, joined by a comma and a space; none when there is no such field.
+    ///
+    /// Bytes that are not UTF-8 are replaced. `Set-Cookie` cannot be joined: read it with [`Headers::get_all`].
+    pub fn joined(&self, name: &str) -> Option<String> {
+        let mut values = self.get_all(name);
+        let mut text = String::from_utf8_lossy(values.next()?).into_owned();
+        for value in values {
+            text.push_str(", ");
+            text.push_str(&String::from_utf8_lossy(value));
+        }
+        Some(text)
+    }
+
+    /// Names as they were written, and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there are no fields.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// The size of the section as a host counts it, or a little more: the bytes and [`FIELD_OVERHEAD`] of each field.
+    pub fn section_size(&self) -> usize {
+        self.iter().map(|(name, value)| name.len() + value.len() + FIELD_OVERHEAD).sum()
+    }
+
+    /// Checks that a host takes the section.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid::HeadersTooLarge`] when it is larger than [`MAX_SECTION`].
+    pub fn check_size(&self) -> Result<(), Invalid> {
+        let size = self.section_size();
+        if size > MAX_SECTION { Err(Invalid::HeadersTooLarge { size, limit: MAX_SECTION }) } else { Ok(()) }
+    }
+}
+
+/// Whether this is a token of RFC 9110 section 5.6.2, as names of headers and methods are.
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// A field that may be sent.
+fn check(name: &str, value: Bytes) -> Result<(Box<str>, Bytes), Invalid> {
+    if !is_token(name) {
+        return Err(Invalid::HeaderName(name.to_owned()));
+    }
+    if FORBIDDEN.iter().any(|forbidden| forbidden.eq_ignore_ascii_case(name)) {
+        return Err(Invalid::ForbiddenHeader(name.to_owned()));
+    }
+    // RFC 9110 section 5.5: CR, LF and NUL are dangerous, and no other control character but the tab is part of the grammar.
+    if value.iter().any(|&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
+        return Err(Invalid::HeaderValue(name.to_owned()));
+    }
+    let blank = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(blank).unwrap_or(value.len());
+    let end = value.iter().rposition(blank).map_or(start, |last| last + 1);
+    Ok((name.into(), value.slice(start..end)))
+}
