@@ -1,0 +1,609 @@
+//! One logical request across attempts and hops: the only place that orders redirect, retry and delivery.
+
+use std::time::Duration;
+
+use http::Method;
+
+use crate::clock::{Instant, Now};
+use crate::decode;
+use crate::delivery::{Collected, Delivery, Part, Terms};
+use crate::entropy::Entropy;
+use crate::error::{Cause, Error, Invalid, SizeLimit};
+use crate::failure::Failure;
+use crate::headers::Headers;
+use crate::history::{Attempt, FollowedBy, Outcome};
+use crate::origin::Origin;
+use crate::policy::{DEFAULT_PRELOAD, Policy};
+use crate::redirect::{Hop, HopFrom, Next, StayReason};
+use crate::request::{Body, Content, Request};
+use crate::retry::{AtLimit, Call, Count, Judged, Refusal, Sent, Tally, Verdict};
+use crate::target::Target;
+use crate::timeouts::{AttemptClock, Clock, Deadline, HostOptions, Phase};
+use crate::upload::Upload;
+
+/// How much of a body is discarded so that the host can keep its connection: 64 KiB, in 250 ms.
+///
+/// More costs longer than a new connection would.
+pub const DRAIN: (u64, Duration) = (64 * 1024, Duration::from_millis(250));
+
+/// The value of `User-Agent` unless the caller has one.
+pub const USER_AGENT: &str = concat!("urlpool/", env!("CARGO_PKG_VERSION"));
+
+/// What the shell must do next. Every effect of this client is one of these.
+#[derive(Debug)]
+pub enum Step {
+    /// Get a slot of this origin, then report [`Event::Granted`] or [`Event::NoSlot`].
+    Acquire(Origin),
+    /// Send this, and the body that [`Exchange::upload`] gives.
+    Send(Box<Outbound>),
+    /// Read a piece of the body and report it.
+    Collect,
+    /// Read and discard up to so many bytes until that moment, then drop the body and report [`Event::Drained`].
+    Drain {
+        /// The most bytes to read.
+        at_most: u64,
+        /// The moment to stop at.
+        until: Instant,
+    },
+    /// Free the slot and wait; report [`Event::Expired`] at that moment.
+    Wait(Instant),
+    /// Hand this to the caller. The slot is free, unless the body of a response is still to be read.
+    Finish(Result<Box<Delivery>, Error>),
+}
+
+/// What came of the last step.
+#[derive(Debug)]
+pub enum Event {
+    /// A slot is held.
+    Granted,
+    /// There will be no slot.
+    NoSlot(NoSlot),
+    /// The final head of the response came.
+    Answered(Head),
+    /// The attempt failed before a head came.
+    Failed(Failure),
+    /// A piece of the body came, while collecting.
+    Body(Part),
+    /// The body was drained as far as asked.
+    Drained,
+    /// The moment of [`Exchange::deadline`] passed.
+    Expired,
+}
+
+/// Why there will be no slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSlot {
+    /// All are taken, and the pool does not wait.
+    Full,
+    /// All are held by responses that nobody will read while this call blocks.
+    Held,
+    /// The pool was closed.
+    Closed,
+}
+
+/// The head of a response.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: Headers,
+}
+
+/// One attempt, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// The method.
+    pub method: Method,
+    /// Where it goes.
+    pub target: Target,
+    /// All headers to send.
+    pub headers: Headers,
+    /// The trailers to end the body with.
+    pub trailers: Headers,
+    /// Whether there is a body to write.
+    pub has_body: bool,
+    /// What the host is asked to limit as well.
+    pub options: HostOptions,
+}
+
+/// How often things happened in one exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests handed to the host.
+    pub attempts: u32,
+    /// Those that the retry policy caused.
+    pub retries: u32,
+    /// Those that the redirect policy caused.
+    pub redirects: u32,
+}
+
+/// The state machine of one call.
+///
+/// [`Exchange::begin`] gives the first step, [`Exchange::on`] the next one for
+/// what came of it. After [`Step::Finish`] nothing more may be reported.
+#[derive(Debug)]
+pub struct Exchange {
+    method: Method,
+    target: Target,
+    /// What the caller, the pool and the client want sent, without the framing.
+    headers: Headers,
+    trailers: Headers,
+    upload: Upload,
+    /// False where the caller removed `Content-Length`.
+    declare_length: bool,
+    /// The length that the caller declared for a stream without one.
+    declared_length: Option<u64>,
+    policy: Policy,
+    /// Whether a body beyond the preload limit is a failure.
+    whole: bool,
+    clock: Clock,
+    tally: Tally,
+    counts: Counts,
+    history: Vec<Attempt>,
+    /// Whether each hop so far led to the URL it came from.
+    same: bool,
+    entropy: u64,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Acquiring { asked: Instant },
+    Sending(AttemptClock),
+    Collecting { delivery: Box<Delivery>, limit: u64 },
+    Draining { until: Instant, then: Option<Instant> },
+    Waiting(Instant),
+    Finished,
+}
+
+impl Exchange {
+    /// Begins a call with what the request sets itself, and with the pool's settings otherwise.
+    pub fn begin(request: Request, pool: &Policy, entropy: Entropy, now: Now) -> (Self, Step) {
+        Self::start(request, pool, entropy, false, now)
+    }
+
+    /// Begins a call whose response is delivered with its whole body, or fails with `too-large`.
+    pub fn begin_whole(request: Request, pool: &Policy, entropy: Entropy, now: Now) -> (Self, Step) {
+        Self::start(request, pool, entropy, true, now)
+    }
+
+    /// Takes what came of the last step, and says what to do next.
+    pub fn on(&mut self, event: Event, now: Now) -> Step {
+        match (std::mem::replace(&mut self.state, State::Finished), event) {
+            (State::Acquiring { .. }, Event::Granted) => self.send(now),
+            (State::Acquiring { .. }, Event::NoSlot(reason)) => self.fail(self.no_slot(reason), now),
+            (State::Acquiring { asked }, Event::Expired) => match self.clock.slot(asked) {
+                Some(Deadline { phase, .. }) => self.fail(self.timed_out(phase), now),
+                None => self.acquire_since(asked),
+            },
+            (State::Sending(_), Event::Answered(head)) => self.answered(head, now),
+            (State::Sending(_), Event::Failed(failure)) => self.failed(failure, now),
+            (State::Sending(attempt), Event::Expired) => match attempt.nearest() {
+                Some(Deadline { phase, .. }) => self.failed(Failure::TimedOut(phase), now),
+                None => self.failed(Failure::TimedOut(Phase::FirstByte), now),
+            },
+            (State::Collecting { mut delivery, limit }, Event::Body(part)) => {
+                delivery.on(part, now);
+                self.collect(delivery, limit, now)
+            }
+            (State::Collecting { mut delivery, limit }, Event::Expired) => {
+                delivery.on(Part::Expired, now);
+                self.collect(delivery, limit, now)
+            }
+            (State::Draining { then, .. }, Event::Drained | Event::Expired) => match then {
+                Some(until) => self.wait(until),
+                None => self.acquire(now),
+            },
+            (State::Waiting(_), Event::Expired) => self.acquire(now),
+            (state, event) => {
+                debug_assert!(false, "{event:?} does not belong to {state:?}");
+                self.fail(Cause::Other("the shell reported what was not asked for".to_owned()), now)
+            }
+        }
+    }
+
+    /// The moment at which the current step has taken too long; report [`Event::Expired`] then.
+    pub fn deadline(&self) -> Option<Deadline> {
+        match &self.state {
+            State::Acquiring { asked } => self.clock.slot(*asked),
+            State::Sending(attempt) => attempt.nearest(),
+            State::Collecting { delivery, .. } => delivery.deadline(),
+            State::Draining { until, .. } | State::Waiting(until) => {
+                Some(Deadline { at: *until, phase: Phase::Total })
+            }
+            State::Finished => None,
+        }
+    }
+
+    /// The body of the attempt that is being sent.
+    pub fn upload(&mut self) -> &mut Upload {
+        &mut self.upload
+    }
+
+    /// Takes note that the host had no room for more of the body, and then accepted some.
+    pub fn wrote(&mut self, now: Now) {
+        if let State::Sending(attempt) = &mut self.state {
+            attempt.wrote(now.mono);
+        }
+    }
+
+    /// Takes note that the host accepted all of the body.
+    pub fn sent(&mut self, now: Now) {
+        if let State::Sending(attempt) = &mut self.state {
+            attempt.sent(now.mono);
+        }
+    }
+
+    /// How often things happened so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The attempts so far that others followed, in order.
+    pub fn history(&self) -> &[Attempt] {
+        &self.history
+    }
+
+    fn start(request: Request, pool: &Policy, mut entropy: Entropy, whole: bool, now: Now) -> (Self, Step) {
+        let policy = Policy {
+            retry: request.retry.clone().unwrap_or_else(|| pool.retry.clone()),
+            redirect: request.redirect.clone().unwrap_or_else(|| pool.redirect.clone()),
+            timeouts: request.timeouts.clone().unwrap_or_else(|| pool.timeouts.clone()),
+            decode: request.decode.unwrap_or(pool.decode),
+            preload: request.preload.unwrap_or(pool.preload),
+            max_body: request.max_body.unwrap_or(pool.max_body),
+            max_ratio: request.max_ratio.unwrap_or(pool.max_ratio),
+            headers: Headers::default(),
+            removed: Vec::new(),
+            scope: pool.scope.clone(),
+        };
+        let clock = Clock::begin(&policy.timeouts, now);
+        let mut exchange = Self {
+            method: request.method,
+            target: request.target,
+            headers: request.headers,
+            trailers: request.trailers,
+            upload: Upload::new(Body::default()),
+            declare_length: true,
+            declared_length: None,
+            policy,
+            whole,
+            clock,
+            tally: Tally::default(),
+            counts: Counts::default(),
+            history: Vec::new(),
+            same: true,
+            entropy: entropy.draw(),
+            state: State::Finished,
+        };
+        let step = match exchange.compose(request.content, &request.removed, pool, entropy.draw_bytes()) {
+            Ok(()) => exchange.acquire(now),
+            Err(invalid) => exchange.fail(Cause::Invalid(invalid), now),
+        };
+        (exchange, step)
+    }
+
+    /// Brings together what the request, the pool and the client want sent, and checks it as a whole.
+    fn compose(
+        &mut self,
+        content: Content,
+        removed: &[String],
+        pool: &Policy,
+        entropy: [u8; 16],
+    ) -> Result<(), Invalid> {
+        if let Some(own) = pool.scope.as_ref().filter(|own| *own != self.target.origin()) {
+            return Err(Invalid::OtherOrigin { asked: self.target.origin().to_string(), own: own.to_string() });
+        }
+        let own_names: Vec<String> = self.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+        for (name, value) in pool.headers.iter() {
+            let lower = name.to_ascii_lowercase();
+            if !own_names.contains(&lower) && !removed.contains(&lower) {
+                self.headers.append_trusted(name, value);
+            }
+        }
+        let absent = |headers: &Headers, name: &str| {
+            let unwanted = |names: &[String]| names.iter().any(|removed| removed == name);
+            !headers.contains(name) && !unwanted(removed) && !unwanted(&pool.removed)
+        };
+        if absent(&self.headers, "user-agent") {
+            self.headers.append_trusted("User-Agent", USER_AGENT.as_bytes());
+        }
+        // A caller who asks for codings by name wants them as they are, and a range is one of the encoded bytes.
+        if self.headers.contains("accept-encoding") || self.headers.contains("range") {
+            self.policy.decode = false;
+        } else if let Some(codings) = decode::accept_encoding()
+            && self.policy.decode
+            && absent(&self.headers, "accept-encoding")
+        {
+            self.headers.append_trusted("Accept-Encoding", codings.as_bytes());
+        }
+        let body = match content {
+            Content::Nothing => Body::default(),
+            Content::Body(body) => body,
+            Content::Form(form) => {
+                let encoded = form.encode(entropy)?;
+                self.type_form(&encoded.content_type)?;
+                encoded.body
+            }
+        };
+        self.upload = Upload::new(body);
+        self.declare_length = !removed.iter().chain(&pool.removed).any(|name| name == "content-length");
+        self.take_length()?;
+        if !self.trailers.is_empty() && absent(&self.headers, "trailer") {
+            // RFC 9110 section 6.6.2; hyper sends only the trailers that this names.
+            let names: Vec<&str> = self.trailers.iter().map(|(name, _)| name).collect();
+            self.headers.append_trusted("Trailer", names.join(", ").as_bytes());
+        }
+        self.target.check_size()?;
+        self.headers.check_size()?;
+        self.trailers.check_size()
+    }
+
+    /// Sets the `Content-Type` of a form, unless the request has one that is right.
+    fn type_form(&mut self, content_type: &str) -> Result<(), Invalid> {
+        let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if let Some(own) = self.headers.get("content-type") {
+            let own = String::from_utf8_lossy(own).into_owned();
+            if essence(&own) != essence(content_type) {
+                return Err(Invalid::FormType(own));
+            }
+            // Theirs may lack the boundary; for a form without one it is as good as ours.
+            if essence(&own) != "multipart/form-data" {
+                return Ok(());
+            }
+            self.headers.remove("content-type");
+        }
+        self.headers.append_trusted("Content-Type", content_type.as_bytes());
+        Ok(())
+    }
+
+    /// Takes a `Content-Length` of the caller out of the headers: each attempt declares its own.
+    fn take_length(&mut self) -> Result<(), Invalid> {
+        let Some(header) = self.headers.joined("content-length") else { return Ok(()) };
+        self.headers.remove("content-length");
+        let body = if self.upload.is_empty() { Some(0) } else { self.upload.length() };
+        let digits = !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit());
+        match header.parse::<u64>().ok().filter(|_| digits) {
+            Some(length) if body.is_none_or(|body| body == length) => {
+                self.declared_length = Some(length);
+                self.upload.declare(length);
+                Ok(())
+            }
+            Some(_) | None => Err(Invalid::ContentLength { header, body }),
+        }
+    }
+
+    fn acquire(&mut self, now: Now) -> Step {
+        self.acquire_since(now.mono)
+    }
+
+    fn acquire_since(&mut self, asked: Instant) -> Step {
+        self.state = State::Acquiring { asked };
+        Step::Acquire(self.target.origin().clone())
+    }
+
+    fn send(&mut self, now: Now) -> Step {
+        let mut headers = self.headers.clone();
+        let has_body = !self.upload.is_empty();
+        let length = if has_body { self.upload.length() } else { self.empty_length() };
+        if let Some(length) = length.filter(|_| self.declare_length && self.trailers.is_empty()) {
+            headers.append_trusted("Content-Length", length.to_string().as_bytes());
+        }
+        let mut attempt = self.clock.attempt(now.mono);
+        if !has_body {
+            attempt.sent(now.mono);
+        }
+        let options = attempt.host_options(now.mono, self.upload.is_handed_over_at_once());
+        self.state = State::Sending(attempt);
+        self.counts.attempts += 1;
+        Step::Send(Box::new(Outbound {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers,
+            trailers: self.trailers.clone(),
+            has_body: has_body || !self.trailers.is_empty(),
+            options,
+        }))
+    }
+
+    /// RFC 9110 section 8.6: a method that defines content says that there is none.
+    fn empty_length(&self) -> Option<u64> {
+        let defines = matches!(self.method.as_str(), "POST" | "PUT" | "PATCH" | "QUERY");
+        (defines || self.declared_length.is_some()).then_some(0)
+    }
+
+    fn answered(&mut self, head: Head, now: Now) -> Step {
+        let next = self.policy.redirect.next(
+            &HopFrom {
+                method: &self.method,
+                target: &self.target,
+                headers: &self.headers,
+                scope: self.policy.scope.as_ref(),
+                hops: self.counts.redirects,
+                same: self.same,
+                body: !self.upload.is_empty(),
+                replayable: self.upload.replayable(),
+            },
+            head.status,
+            &head.headers,
+        );
+        let mut not_retried = None;
+        match next {
+            Next::Follow(hop) => match self.policy.retry.before_hop(&head.headers, &self.call(now)) {
+                Ok(delay) => return self.follow(*hop, head.status, delay, now),
+                Err(reason) => not_retried = Some(reason.to_string()),
+            },
+            Next::Refuse(cause) => return self.fail(cause, now),
+            Next::Stay(reason) => {
+                not_retried = match reason {
+                    StayReason::NoRedirect | StayReason::NoLocation | StayReason::Never => None,
+                    StayReason::Limit | StayReason::OtherOrigin | StayReason::Body => Some(reason.to_string()),
+                };
+                let judged = Judged::Answered { status: head.status, headers: &head.headers };
+                match self.judge(judged, now) {
+                    Verdict::Accept => {}
+                    Verdict::Again { delay, counts } => {
+                        self.again(Outcome::Answered(head.status), delay, counts);
+                        return self.drain(Some(now.mono.after(delay)), now);
+                    }
+                    Verdict::Exhausted(limit) => match self.policy.retry.at_limit() {
+                        AtLimit::Fail => return self.fail(Cause::RetriesExhausted { status: head.status }, now),
+                        AtLimit::Deliver => not_retried = Some(limit.to_string()),
+                    },
+                    Verdict::Refuse(reason) => not_retried = Some(reason.to_string()),
+                }
+            }
+        }
+        let delivery = Box::new(Delivery::new(
+            head,
+            self.target.to_string(),
+            self.history.clone(),
+            not_retried,
+            Terms {
+                method: self.method.clone(),
+                decode: self.policy.decode,
+                max_body: self.policy.max_body,
+                max_ratio: self.policy.max_ratio,
+                clock: self.clock.clone(),
+            },
+            now,
+        ));
+        match self.policy.preload.or(self.whole.then_some(DEFAULT_PRELOAD)) {
+            Some(limit) => self.collect(delivery, limit, now),
+            None => self.deliver(delivery),
+        }
+    }
+
+    fn follow(&mut self, hop: Hop, status: u16, delay: Duration, now: Now) -> Step {
+        self.record(Outcome::Answered(status), FollowedBy::Redirect, delay);
+        self.counts.redirects += 1;
+        self.tally.hop();
+        self.same &= hop.same;
+        self.method = hop.method;
+        self.target = hop.target;
+        self.headers = hop.headers;
+        if hop.drop_body {
+            self.upload.discard();
+            self.trailers = Headers::default();
+            self.declared_length = None;
+        } else {
+            self.upload.rewind();
+        }
+        // Drain before following: an unread body makes the host close the connection.
+        self.drain((!delay.is_zero()).then(|| now.mono.after(delay)), now)
+    }
+
+    fn failed(&mut self, failure: Failure, now: Now) -> Step {
+        match self.judge(Judged::Failed(&failure), now) {
+            Verdict::Again { delay, counts } => {
+                self.again(failure.outcome(), delay, counts);
+                self.wait(now.mono.after(delay))
+            }
+            Verdict::Refuse(Refusal::Body) => {
+                self.fail(Cause::NotReplayable { code: failure.code().cloned(), status: None }, now)
+            }
+            Verdict::Accept | Verdict::Exhausted(_) | Verdict::Refuse(_) => {
+                let cause = failure.cause(failure.phase().and_then(|phase| self.policy.timeouts.limit(phase)));
+                self.fail(cause, now)
+            }
+        }
+    }
+
+    fn collect(&mut self, mut delivery: Box<Delivery>, limit: u64, now: Now) -> Step {
+        let collected = delivery.collect(limit, now);
+        if let (Collected::Whole, Some(failure)) = (collected, delivery.cut_by().cloned()) {
+            match self.judge(Judged::Failed(&failure), now) {
+                Verdict::Again { delay, counts } => {
+                    self.again(failure.outcome(), delay, counts);
+                    return self.wait(now.mono.after(delay));
+                }
+                // A head that arrived is delivered all the same; its reader gets what came, then the failure.
+                Verdict::Exhausted(limit) => delivery.set_not_retried(limit.to_string()),
+                Verdict::Refuse(reason) => delivery.set_not_retried(reason.to_string()),
+                Verdict::Accept => {}
+            }
+        }
+        match collected {
+            Collected::More => {
+                self.state = State::Collecting { delivery, limit };
+                Step::Collect
+            }
+            Collected::Full if self.whole => {
+                self.fail(Cause::TooLarge { limit: SizeLimit::Collect(limit) }, now)
+            }
+            Collected::Full | Collected::Whole => self.deliver(delivery),
+        }
+    }
+
+    fn judge(&self, judged: Judged<'_>, now: Now) -> Verdict {
+        let sent = Sent {
+            method: &self.method,
+            idempotency_key: self.headers.contains("idempotency-key"),
+            replayable: self.upload.replayable(),
+        };
+        self.policy.retry.judge(&sent, judged, &self.call(now))
+    }
+
+    fn call(&self, now: Now) -> Call<'_> {
+        Call { tally: &self.tally, clock: &self.clock, entropy: self.entropy, now }
+    }
+
+    /// Takes note of an attempt that another follows by the retry policy.
+    fn again(&mut self, outcome: Outcome, delay: Duration, counts: Count) {
+        self.record(outcome, FollowedBy::Retry, delay);
+        self.tally.add(counts, delay);
+        self.counts.retries += 1;
+        self.upload.rewind();
+    }
+
+    fn record(&mut self, outcome: Outcome, followed_by: FollowedBy, delay: Duration) {
+        self.history.push(Attempt {
+            method: self.method.clone(),
+            url: self.target.to_string(),
+            outcome,
+            followed_by,
+            delay,
+        });
+    }
+
+    fn drain(&mut self, then: Option<Instant>, now: Now) -> Step {
+        let (at_most, time) = DRAIN;
+        let until = self.clock.clip(now.mono.after(time));
+        self.state = State::Draining { until, then };
+        Step::Drain { at_most, until }
+    }
+
+    fn wait(&mut self, until: Instant) -> Step {
+        self.state = State::Waiting(until);
+        Step::Wait(until)
+    }
+
+    fn deliver(&mut self, delivery: Box<Delivery>) -> Step {
+        self.state = State::Finished;
+        Step::Finish(Ok(delivery))
+    }
+
+    fn fail(&mut self, cause: Cause, now: Now) -> Step {
+        self.state = State::Finished;
+        Step::Finish(Err(Error {
+            cause,
+            url: Some(self.target.to_string()),
+            elapsed: self.clock.elapsed(now.mono),
+            history: self.history.clone(),
+        }))
+    }
+
+    fn timed_out(&self, phase: Phase) -> Cause {
+        Cause::TimedOut { phase, limit: self.policy.timeouts.limit(phase) }
+    }
+
+    fn no_slot(&self, reason: NoSlot) -> Cause {
+        let origin = self.target.origin().to_string();
+        match reason {
+            NoSlot::Full => Cause::PoolExhausted { origin, held: false },
+            NoSlot::Held => Cause::PoolExhausted { origin, held: true },
+            NoSlot::Closed => Cause::Closed,
+        }
+    }
+}

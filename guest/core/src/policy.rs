@@ -1,0 +1,57 @@
+//! The settings of a pool: what its requests get unless they bring their own.
+
+use crate::headers::Headers;
+use crate::origin::Origin;
+use crate::redirect::Redirect;
+use crate::retry::Retry;
+use crate::timeouts::Timeouts;
+
+/// How much of a body is collected before its response is delivered, by default: 8 MiB.
+pub const DEFAULT_PRELOAD: u64 = 8 * 1024 * 1024;
+
+/// How many times larger than its encoded form a body may get, by default.
+///
+/// Brotli and zstd reach a few hundred on text that repeats; a bomb reaches thousands.
+pub const DEFAULT_MAX_RATIO: u32 = 200;
+
+/// The settings that a call works with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// When a request is sent again.
+    pub retry: Retry,
+    /// Whether and how redirects are followed.
+    pub redirect: Redirect,
+    /// How long the phases may take.
+    pub timeouts: Timeouts,
+    /// Whether `Content-Encoding` is asked for and undone. Default: true.
+    pub decode: bool,
+    /// The most that is collected before delivery; none delivers at the head. Default: 8 MiB.
+    pub preload: Option<u64>,
+    /// The most decoded bytes of a body; none removes the limit. Default: none.
+    pub max_body: Option<u64>,
+    /// The highest ratio of decoded to encoded bytes; none removes the limit. Default: 200.
+    pub max_ratio: Option<u32>,
+    /// Headers for each request that does not have them itself.
+    pub headers: Headers,
+    /// Names of headers that are not sent by default, in lower case.
+    pub removed: Vec<String>,
+    /// The only origin that may be asked; none allows all. Default: none.
+    pub scope: Option<Origin>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            retry: Retry::default(),
+            redirect: Redirect::default(),
+            timeouts: Timeouts::default(),
+            decode: true,
+            preload: Some(DEFAULT_PRELOAD),
+            max_body: None,
+            max_ratio: Some(DEFAULT_MAX_RATIO),
+            headers: Headers::default(),
+            removed: Vec::new(),
+            scope: None,
+        }
+    }
+}
