@@ -33,8 +33,11 @@ pub(crate) fn check(workspace: &Workspace, console: &Console) -> Result<()> {
     for unused in &judged.unused {
         console.warn(&format!("deny.toml: {unused}: not needed any more"));
     }
-    for (name, versions) in graph.in_several_versions() {
-        console.note(&format!("{name}: in versions {}", versions.join(", ")));
+    let several = graph.in_several_versions();
+    if several > 0 {
+        console.note(&format!(
+            "{several} crates are there in more than one version (see `cargo tree --duplicates`)"
+        ));
     }
     if judged.refused.is_empty() {
         console.note(&format!(
@@ -209,16 +212,12 @@ impl Graph {
             .collect()
     }
 
-    fn in_several_versions(&self) -> BTreeMap<&str, Vec<&str>> {
-        let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    fn in_several_versions(&self) -> usize {
+        let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
         for package in &self.packages {
-            versions
-                .entry(&package.name)
-                .or_default()
-                .push(&package.version);
+            *seen.entry(&package.name).or_default() += 1;
         }
-        versions.retain(|_, versions| versions.len() > 1);
-        versions
+        seen.values().filter(|versions| **versions > 1).count()
     }
 }
 
@@ -250,5 +249,103 @@ impl Package {
         let mut used = used.into_inner();
         used.extend(exception.map(|exception| exception.name.as_str()));
         Ok(used)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: &str = r#"
+        [licenses]
+        allow = ["MIT", "Zlib"]
+        exceptions = [{ crate = "roots", allow = ["CDLA-Permissive-2.0"] }]
+        [sources]
+        allow-registry = ["https://registry.test/index"]
+    "#;
+
+    /// A graph in which core depends on each of `packages`: name, licence, source.
+    fn judge(packages: &[(&str, &str, Option<&str>)]) -> Judged {
+        let package = |name: &str, license: &str, source: Option<&str>| Package {
+            id: name.to_owned(),
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            license: Some(license.to_owned()),
+            source: source.map(str::to_owned),
+        };
+        let edge = |name: &str| Edge {
+            pkg: name.to_owned(),
+            dep_kinds: vec![DepKind { kind: None }],
+        };
+        let mut graph = Graph {
+            packages: vec![package(CORE, "MIT", None)],
+            workspace_members: BTreeSet::from([CORE.to_owned()]),
+            resolve: Resolve {
+                nodes: vec![Node {
+                    id: CORE.to_owned(),
+                    deps: packages.iter().map(|(name, ..)| edge(name)).collect(),
+                }],
+            },
+        };
+        graph.packages.extend(
+            packages
+                .iter()
+                .map(|(name, license, source)| package(name, license, *source)),
+        );
+        graph.judge(&toml::from_str(RULES).unwrap())
+    }
+
+    const REGISTRY: Option<&str> = Some("registry+https://registry.test/index");
+
+    #[test]
+    fn an_allowed_licence_from_an_allowed_registry_passes() {
+        let judged = judge(&[
+            ("a", "MIT OR GPL-3.0-only", REGISTRY),
+            ("roots", "CDLA-Permissive-2.0", REGISTRY),
+        ]);
+        assert!(judged.refused.is_empty(), "{:?}", judged.refused);
+        assert_eq!(judged.unused, ["Zlib"]);
+    }
+
+    #[test]
+    fn another_licence_is_refused_by_the_name_of_its_crate() {
+        assert_eq!(
+            judge(&[("a", "GPL-3.0-only", REGISTRY)]).refused,
+            ["a 1.0.0: licence GPL-3.0-only"]
+        );
+    }
+
+    #[test]
+    fn an_exception_serves_one_crate_only() {
+        assert_eq!(
+            judge(&[("a", "CDLA-Permissive-2.0", REGISTRY)])
+                .refused
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn other_registries_git_and_folders_outside_are_refused() {
+        for source in [
+            Some("registry+https://other.test/index"),
+            Some("git+https://a.test/a#1"),
+            None,
+        ] {
+            assert_eq!(
+                judge(&[("a", "MIT", source)]).refused.len(),
+                1,
+                "{source:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_core_that_acts_is_refused() {
+        let refused = judge(&[("tokio", "MIT", REGISTRY)]).refused;
+        assert_eq!(
+            refused,
+            ["urlpool-core: depends on tokio, which acts; core only decides"]
+        );
     }
 }
