@@ -1,0 +1,69 @@
+//! What a store holds: the WASI context of one instance, over either host.
+
+use urlpool_host::Host;
+use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView, default_hooks};
+
+/// Who carries the requests of a session.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// urlpool's host, which keeps connections and uses them again; it can be shared by many sessions.
+    Pooled(Host),
+    /// wasmtime's own handler, with a connection for each request.
+    Stock,
+}
+
+/// The state of a store; which one, its [`Transport`] says.
+pub(crate) enum State {
+    Pooled(Box<urlpool_host::State>),
+    Stock(Box<Stock>),
+}
+
+/// What wasmtime's own handler needs.
+pub(crate) struct Stock {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    table: ResourceTable,
+}
+
+impl State {
+    pub(crate) fn new(transport: &Transport) -> Self {
+        match transport {
+            Transport::Pooled(host) => Self::Pooled(Box::new(urlpool_host::State::new(host))),
+            Transport::Stock => Self::Stock(Box::new(Stock {
+                wasi: WasiCtx::builder().build(),
+                http: WasiHttpCtx::new(),
+                table: ResourceTable::new(),
+            })),
+        }
+    }
+
+    pub(crate) fn table(&mut self) -> &mut ResourceTable {
+        self.ctx().table
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        match self {
+            Self::Pooled(state) => state.ctx(),
+            Self::Stock(state) => WasiCtxView {
+                ctx: &mut state.wasi,
+                table: &mut state.table,
+            },
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        match self {
+            Self::Pooled(state) => state.http(),
+            Self::Stock(state) => WasiHttpCtxView {
+                hooks: default_hooks(),
+                table: &mut state.table,
+                ctx: &mut state.http,
+            },
+        }
+    }
+}
