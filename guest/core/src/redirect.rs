@@ -146,7 +146,7 @@ impl Redirect {
             return Next::Stay(StayReason::Never);
         }
         let followed = from.target.follow(location);
-        let same = followed.as_ref().is_ok_and(|target| target == from.target);
+        let same = followed.as_ref().is_ok_and(|target| is_same(target, from.target));
         let location = || String::from_utf8_lossy(location).into_owned();
         if from.hops >= self.limit {
             return match self.at_limit {
@@ -201,6 +201,11 @@ fn rewrite(status: u16, method: &Method) -> (Method, bool) {
         301 | 302 if *method == Method::POST => (Method::GET, true),
         _ => (method.clone(), false),
     }
+}
+
+/// Whether both are asked for by the same request, since a fragment is not sent.
+fn is_same(one: &Target, other: &Target) -> bool {
+    one.origin() == other.origin() && one.path_with_query() == other.path_with_query()
 }
 
 /// The request that was answered with a redirect, and what its call allows.

@@ -1,4 +1,6 @@
 //! When a request is sent again after a failure or a transient status.
+//!
+//! Longer than 400 lines, since half of it are the setters of one policy and their documented defaults.
 
 use std::fmt;
 use std::time::Duration;
