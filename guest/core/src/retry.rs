@@ -31,6 +31,19 @@ pub enum AtLimit {
 /// `Idempotency-Key`.
 ///
 /// Unlike urllib3, redirects are not counted here, because a hop is an answer and not a failure.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use urlpool_core::Retry;
+///
+/// let retry = Retry::default()
+///     .with_total(5)
+///     .with_statuses([502, 503, 504])
+///     .with_backoff(Duration::from_millis(200), Duration::from_secs(5));
+/// assert_ne!(retry, Retry::default());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
     enabled: bool,
