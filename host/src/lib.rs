@@ -1,1 +1,296 @@
-//! Placeholder.
+//! wasi:http for wasmtime over connections that are kept and reused.
+//!
+//! wasmtime's own handler opens a connection for every request. A [`Host`] keeps them: it is shared by any number of stores
+//! and threads, limits how many connections there are, hands them out in order, and repairs what a stale one breaks.
+//!
+//! ```
+//! use urlpool_host::{Host, State, add_to_linker};
+//! use wasmtime::component::Linker;
+//! use wasmtime::{Engine, Store};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let host = Host::builder().build()?;
+//! let engine = Engine::default();
+//! let mut linker = Linker::<State>::new(&engine);
+//! add_to_linker(&mut linker)?;
+//! // One store per guest; all of them share the connections of the host.
+//! let store = Store::new(&engine, State::new(&host));
+//! # drop(store);
+//! println!("{:?}", host.stats());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An embedder with a state of its own puts [`Host::hooks`] into it, in place of wasmtime's default hooks.
+
+mod body;
+mod connect;
+mod connections;
+mod error;
+mod head;
+mod hooks;
+mod idle;
+mod resend;
+mod resolve;
+mod send;
+mod stats;
+mod upload;
+
+pub use body::ResponseBody;
+pub use error::{Error, Failure};
+pub use hooks::{Hooks, State, add_to_linker};
+pub use resolve::{Overrides, Resolve, System};
+pub use stats::Stats;
+
+use body::Drain;
+use bytes::Bytes;
+use connect::Connector;
+use connections::Connections;
+use http_body::Body;
+use http_body_util::BodyExt;
+use idle::Limits;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use send::Waits;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Connections to any number of origins, kept between requests.
+///
+/// Clones share them. Dropping the last clone, hooks included, closes those that are idle; a response that is still being
+/// read goes on to its end. All requests of one host belong on one tokio runtime, or at least on runtimes that keep running:
+/// a connection is driven by the runtime it was opened on.
+#[derive(Clone)]
+pub struct Host {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    connections: Arc<Connections>,
+    waits: Waits,
+    drain: Drain,
+}
+
+impl Host {
+    /// A host with the documented defaults, to be changed.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// Sends a request from native code, over the same connections as the guests' requests.
+    ///
+    /// The URI is absolute. Where a Host field is missing, the authority is sent. It takes a tokio runtime to run on, and
+    /// may be dropped at any time, which closes the connection it used.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] that says why there is no response. A status of 4xx or 5xx is none.
+    pub async fn send<B>(
+        &self,
+        request: http::Request<B>,
+        timeouts: Timeouts,
+    ) -> Result<http::Response<ResponseBody>, Failure>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let defaults = self.shared.waits;
+        let waits = Waits {
+            connect: timeouts.connect.unwrap_or(defaults.connect),
+            first_byte: timeouts.first_byte.unwrap_or(defaults.first_byte),
+            between_bytes: timeouts.between_bytes.unwrap_or(defaults.between_bytes),
+        };
+        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        send::send(&self.shared.connections, request, waits, self.shared.drain).await
+    }
+
+    /// What to put into a store's state to let its guest send requests over this host.
+    pub fn hooks(&self) -> Hooks {
+        Hooks::new(self.clone())
+    }
+
+    /// The figures up to now.
+    pub fn stats(&self) -> Stats {
+        self.shared.connections.stats()
+    }
+}
+
+/// The timeouts of one request. None means the host's default.
+///
+/// A timeout of zero fails as soon as its phase would have to wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For DNS, TCP and TLS together, where a connection has to be opened.
+    pub connect: Option<Duration>,
+    /// From when the request was handed over completely until the response's header section is there.
+    pub first_byte: Option<Duration>,
+    /// For each wait for more of the body.
+    pub between_bytes: Option<Duration>,
+}
+
+/// The settings of a [`Host`].
+#[derive(Clone)]
+#[must_use]
+pub struct HostBuilder {
+    limits: Limits,
+    idle_per_origin: Option<usize>,
+    acquire_timeout: Duration,
+    waits: Waits,
+    drain: Drain,
+    roots: RootCertStore,
+    resolver: Arc<dyn Resolve>,
+}
+
+impl Default for HostBuilder {
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        Self {
+            limits: Limits {
+                per_origin: 32,
+                total: 256,
+                idle_per_origin: 32,
+                idle_timeout: Duration::from_secs(90),
+            },
+            idle_per_origin: None,
+            acquire_timeout: Duration::from_secs(30),
+            waits: Waits {
+                connect: minute,
+                first_byte: minute,
+                between_bytes: minute,
+            },
+            drain: Drain {
+                bytes: 64 * 1024,
+                within: Duration::from_millis(250),
+            },
+            roots: RootCertStore {
+                roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+            },
+            resolver: Arc::new(System),
+        }
+    }
+}
+
+impl HostBuilder {
+    /// How many connections to one origin may be live at once; further requests wait. Default: 32.
+    pub fn connections_per_origin(mut self, limit: usize) -> Self {
+        self.limits.per_origin = limit;
+        self
+    }
+
+    /// How many connections may be live at once in total. Default: 256.
+    ///
+    /// At the limit, the idle connection of another origin that was used least recently makes room.
+    pub fn connections(mut self, limit: usize) -> Self {
+        self.limits.total = limit;
+        self
+    }
+
+    /// How many idle connections of one origin are kept, 0 for none. Default: as many as may be live.
+    pub fn idle_per_origin(mut self, limit: usize) -> Self {
+        self.idle_per_origin = Some(limit);
+        self
+    }
+
+    /// How long a connection may be idle before it is closed. Default: 90 s.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.idle_timeout = timeout;
+        self
+    }
+
+    /// How long a request waits for a connection under the limits. Default: 30 s.
+    ///
+    /// After that the guest sees `connection-limit-reached`.
+    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire_timeout = timeout;
+        self
+    }
+
+    /// The connect timeout of requests that bring none. Default: 60 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.waits.connect = timeout;
+        self
+    }
+
+    /// The first-byte timeout of requests that bring none. Default: 60 s.
+    pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
+        self.waits.first_byte = timeout;
+        self
+    }
+
+    /// The between-bytes timeout of requests that bring none. Default: 60 s.
+    pub fn between_bytes_timeout(mut self, timeout: Duration) -> Self {
+        self.waits.between_bytes = timeout;
+        self
+    }
+
+    /// How much of a body that was dropped early is read to save its connection, and for how long. Default: 64 KiB, 250 ms.
+    pub fn drain(mut self, bytes: u64, within: Duration) -> Self {
+        self.drain = Drain { bytes, within };
+        self
+    }
+
+    /// Trusts the certificates of a PEM file, besides the bundled roots of Mozilla.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Roots`] when there is no certificate in it, or one that cannot be used.
+    pub fn add_roots_pem(mut self, pem: &[u8]) -> Result<Self, Error> {
+        let before = self.roots.len();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| Error::Roots(error.to_string()))?;
+            self.roots
+                .add(certificate)
+                .map_err(|error| Error::Roots(error.to_string()))?;
+        }
+        if self.roots.len() == before {
+            return Err(Error::Roots("no certificate found".into()));
+        }
+        Ok(self)
+    }
+
+    /// Who turns names into addresses. Default: the operating system.
+    pub fn resolver(mut self, resolver: Arc<dyn Resolve>) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
+    /// The host.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Limit`] when a limit is 0, other than that of idle connections.
+    pub fn build(self) -> Result<Host, Error> {
+        if self.limits.per_origin == 0 {
+            return Err(Error::Limit("connections_per_origin"));
+        }
+        if self.limits.total == 0 {
+            return Err(Error::Limit("connections"));
+        }
+        let idle_per_origin = self.idle_per_origin.unwrap_or(self.limits.per_origin);
+        let limits = Limits {
+            idle_per_origin,
+            ..self.limits
+        };
+        // With several providers in one program there is no default one, so it is named.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(Error::Tls)?
+            .with_root_certificates(self.roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let connector = Connector {
+            resolver: self.resolver,
+            tls: Arc::new(tls),
+        };
+        let connections = Arc::new(Connections::new(connector, limits, self.acquire_timeout));
+        Ok(Host {
+            shared: Arc::new(Shared {
+                connections,
+                waits: self.waits,
+                drain: self.drain,
+            }),
+        })
+    }
+}

@@ -1,0 +1,279 @@
+//! A response's body: its timeout, its end, and what becomes of the connection then.
+
+use crate::connections::Lease;
+use crate::error::Failure;
+use crate::head::Disposition;
+use crate::idle::Close;
+use crate::upload::Progress;
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
+
+/// The body of a response.
+///
+/// At its end the connection goes back to the pool. Dropped before, up to a bound of bytes and time is read and thrown away
+/// in the background so that the connection can be kept; beyond that it is closed. For the first moments of that, further
+/// requests to the same origin wait for the connection instead of opening another.
+pub struct ResponseBody {
+    /// None once the body is over.
+    open: Option<Open>,
+    upload: Arc<Progress>,
+    disposition: Disposition,
+    between_bytes: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// What came behind the frame that was handed out last.
+    ahead: Option<Result<Frame<Bytes>, Failure>>,
+    drain: Drain,
+}
+
+/// A body that has not ended, and the connection it comes over.
+struct Open {
+    incoming: Incoming,
+    lease: Lease,
+}
+
+/// How much of a dropped body is read, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Drain {
+    pub(crate) bytes: u64,
+    pub(crate) within: Duration,
+}
+
+impl ResponseBody {
+    pub(crate) fn new(
+        incoming: Incoming,
+        lease: Lease,
+        upload: Arc<Progress>,
+        disposition: Disposition,
+        between_bytes: Duration,
+        drain: Drain,
+    ) -> Self {
+        let mut body = Self {
+            open: Some(Open { incoming, lease }),
+            upload,
+            disposition,
+            between_bytes,
+            timer: None,
+            ahead: None,
+            drain,
+        };
+        if body
+            .open
+            .as_ref()
+            .is_some_and(|open| open.incoming.is_end_stream())
+        {
+            body.finish();
+        }
+        body
+    }
+
+    /// Asks hyper for a frame, and parts with the connection at the end.
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let Some(open) = &mut self.open else {
+            return Poll::Ready(None);
+        };
+        match Pin::new(&mut open.incoming).poll_frame(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                // The last frame of a sized body, and trailers, are the end; nobody may ask again.
+                if open.incoming.is_end_stream() || frame.is_trailers() {
+                    self.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.abandon(Close::Failed);
+                Poll::Ready(Some(Err(Failure::http(&error, true))))
+            }
+        }
+    }
+
+    /// Adds frames that are here already to a small one, since each costs its reader a call.
+    fn gather(&mut self, first: Bytes, cx: &mut Context<'_>) -> Bytes {
+        let mut gathered = BytesMut::new();
+        while first.len() + gathered.len() < GATHERED {
+            match self.poll_incoming(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(more) => {
+                        if gathered.is_empty() {
+                            gathered.reserve(GATHERED);
+                            gathered.extend_from_slice(&first);
+                        }
+                        gathered.extend_from_slice(&more);
+                    }
+                    Err(trailers) => {
+                        self.ahead = Some(Ok(trailers));
+                        break;
+                    }
+                },
+                Poll::Ready(Some(Err(failure))) => {
+                    self.ahead = Some(Err(failure));
+                    break;
+                }
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        if gathered.is_empty() {
+            first
+        } else {
+            gathered.freeze()
+        }
+    }
+
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let between_bytes = self.between_bytes;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep(between_bytes)));
+        // A timer of zero would still wait for the next tick of the clock.
+        if between_bytes.is_zero() {
+            Poll::Ready(())
+        } else {
+            timer.as_mut().poll(cx)
+        }
+    }
+
+    fn finish(&mut self) {
+        let Some(Open { lease, .. }) = self.open.take() else {
+            return;
+        };
+        match self.disposition {
+            Disposition::Close(reason) => lease.close(reason),
+            // The server answered without the whole request; the rest of it would be taken for the next one.
+            Disposition::Keep if !self.upload.over() || lease.traffic().deaf() => {
+                lease.close(Close::AnsweredEarly);
+            }
+            Disposition::Keep => lease.give_back(),
+        }
+    }
+
+    fn abandon(&mut self, reason: Close) {
+        if let Some(open) = self.open.take() {
+            open.lease.close(reason);
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let this = &mut *self;
+        if let Some(ahead) = this.ahead.take() {
+            return Poll::Ready(Some(ahead));
+        }
+        match this.poll_incoming(cx) {
+            Poll::Pending => match this.poll_late(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(()) => {
+                    this.timer = None;
+                    this.abandon(Close::TimedOut);
+                    Poll::Ready(Some(Err(Failure::ReadTimeout)))
+                }
+            },
+            Poll::Ready(frame) => {
+                this.timer = None;
+                Poll::Ready(frame.map(|frame| {
+                    frame.map(|frame| match frame.into_data() {
+                        Ok(data) => Frame::data(this.gather(data, cx)),
+                        Err(trailers) => trailers,
+                    })
+                }))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.open.is_none() && self.ahead.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.open {
+            Some(open) => open.incoming.size_hint(),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        let Some(Open { incoming, lease }) = self.open.take() else {
+            return;
+        };
+        if let Disposition::Close(reason) = self.disposition {
+            lease.close(reason);
+            return;
+        }
+        let Some(runtime) = lease
+            .runtime()
+            .filter(|_| incoming.size_hint().lower() <= self.drain.bytes)
+        else {
+            lease.close(Close::Undrained);
+            return;
+        };
+        if !self.upload.over() {
+            lease.close(Close::AnsweredEarly);
+            return;
+        }
+        let drain = self.drain;
+        lease.returning();
+        let _draining = runtime.spawn(drain.run(incoming, lease));
+    }
+}
+
+impl Drain {
+    async fn run(self, mut incoming: Incoming, lease: Lease) {
+        let start = Instant::now();
+        let mut left = self.bytes;
+        let patience = PATIENCE.min(self.within);
+        let mut ended = timeout_at(start + patience, drained(&mut incoming, &mut left)).await;
+        if ended.is_err() {
+            lease.late();
+            ended = timeout_at(start + self.within, drained(&mut incoming, &mut left)).await;
+        }
+        match ended {
+            Ok(true) => lease.give_back(),
+            Ok(false) | Err(_) => lease.close(Close::Undrained),
+        }
+    }
+}
+
+/// Reads to the end, and tells whether that was reached with no more than `left` bytes.
+async fn drained(incoming: &mut Incoming, left: &mut u64) -> bool {
+    loop {
+        match std::future::poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await {
+            None => return true,
+            Some(Err(_)) => return false,
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match left.checked_sub(bytes) {
+                    Some(rest) => *left = rest,
+                    None => return false,
+                }
+            }
+        }
+    }
+}
+
+/// Small frames are gathered up to this size. A copy of so much costs less than a call into the guest.
+const GATHERED: usize = 64 * 1024;
+
+/// For how long others wait for a connection that is being drained, rather than open their own.
+const PATIENCE: Duration = Duration::from_millis(20);

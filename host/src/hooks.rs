@@ -1,0 +1,259 @@
+//! wasi:http for wasmtime over a host's connections. The only file that knows `wasmtime_wasi_http`.
+
+use crate::error::Failure;
+use crate::{Host, Timeouts};
+use http_body_util::BodyExt;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource, ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::bindings::http::types::{
+    DnsErrorPayload, ErrorCode, FieldSizePayload, IoError, TlsAlertReceivedPayload,
+};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
+
+/// Sends a store's requests over the connections of a [`Host`].
+///
+/// Keep one in the state of each store, in a field of its own, since [`WasiHttpCtxView`] borrows it beside the table.
+/// [`State`] does so already. It keeps the host alive.
+#[derive(Clone)]
+pub struct Hooks {
+    host: Host,
+}
+
+impl Hooks {
+    pub(crate) fn new(host: Host) -> Self {
+        Self { host }
+    }
+}
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Sent), Error>> + Send> {
+        let host = self.host.clone();
+        let options = options.unwrap_or_default();
+        let timeouts = Timeouts {
+            connect: options.connect_timeout,
+            first_byte: options.first_byte_timeout,
+            between_bytes: options.between_bytes_timeout,
+        };
+        Box::new(async move {
+            let response = host.send(request, timeouts).await.map_err(error_of)?;
+            let response = response.map(|body| body.map_err(error_of).boxed_unsync());
+            // What becomes of the rest of an upload shows in the response.
+            let sent: Sent = Box::new(async { Ok(()) });
+            Ok((response, sent))
+        })
+    }
+}
+
+/// How sending the rest of a request ended.
+type Sent = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+/// Adds what a component of the `wasi:http/proxy` world imports, for async stores: wasi:http, wasi:io, wasi:clocks,
+/// wasi:random and the standard streams.
+///
+/// Unlike wasmtime's own, `http-error-code` here knows the errors of reading a response's body.
+///
+/// # Errors
+///
+/// When one of these is in the linker already.
+pub fn add_to_linker<T>(linker: &mut Linker<T>) -> wasmtime::Result<()>
+where
+    T: WasiHttpView + WasiView + 'static,
+{
+    use wasmtime_wasi::p2::bindings::random;
+
+    wasmtime_wasi_http::p2::add_to_linker_async(linker)?;
+    random::insecure::add_to_linker::<T, wasmtime_wasi::random::WasiRandom>(linker, |state| {
+        state.ctx().ctx.random()
+    })?;
+    random::insecure_seed::add_to_linker::<T, wasmtime_wasi::random::WasiRandom>(
+        linker,
+        |state| state.ctx().ctx.random(),
+    )?;
+    explain_errors(linker)
+}
+
+/// Replaces `http-error-code`: wasmtime's looks for an `ErrorCode`, while a failed read carries an [`Error`].
+fn explain_errors<T>(linker: &mut Linker<T>) -> wasmtime::Result<()>
+where
+    T: WasiHttpView + 'static,
+{
+    linker.allow_shadowing(true);
+    let added = linker
+        .instance("wasi:http/types@0.2.12")
+        .and_then(|mut types| {
+            types.func_wrap(
+                "http-error-code",
+                |mut store: StoreContextMut<'_, T>, (error,): (Resource<IoError>,)| {
+                    let view = store.data_mut().http();
+                    let error = view.table.get(&error)?;
+                    let known = error.downcast_ref::<ErrorCode>().cloned();
+                    Ok((known.or_else(|| error.downcast_ref::<Error>().map(code_of)),))
+                },
+            )
+        });
+    linker.allow_shadowing(false);
+    added
+}
+
+/// The state of a store for a component that may send requests and nothing else: no files, environment, arguments, sockets
+/// or standard streams.
+pub struct State {
+    table: ResourceTable,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+impl State {
+    /// The state of one store, whose requests go over the connections of `host`.
+    pub fn new(host: &Host) -> Self {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false);
+        Self {
+            table: ResourceTable::new(),
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            hooks: host.hooks(),
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.hooks,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}
+
+fn error_of(failure: Failure) -> Error {
+    match failure {
+        Failure::DnsTimeout => Error::DnsTimeout,
+        Failure::Dns(why) => Error::DnsError {
+            rcode: Some(why),
+            info_code: None,
+        },
+        Failure::Refused => Error::ConnectionRefused,
+        Failure::Unavailable => Error::DestinationUnavailable,
+        Failure::Unroutable => Error::DestinationIpUnroutable,
+        Failure::ConnectTimeout => Error::ConnectionTimeout,
+        Failure::LimitReached => Error::ConnectionLimitReached,
+        Failure::Terminated => Error::ConnectionTerminated,
+        Failure::ReadTimeout => Error::ConnectionReadTimeout,
+        Failure::TlsCertificate => Error::TlsCertificateError,
+        Failure::TlsProtocol => Error::TlsProtocolError,
+        Failure::TlsAlert { id, name } => Error::TlsAlertReceived {
+            alert_id: Some(id),
+            alert_message: Some(name),
+        },
+        Failure::Denied => Error::HttpRequestDenied,
+        Failure::Uri => Error::HttpRequestUriInvalid,
+        Failure::Incomplete => Error::HttpResponseIncomplete,
+        Failure::HeadTooLarge => Error::HttpResponseHeaderSectionSize(None),
+        Failure::TransferCoding(coding) => Error::HttpResponseTransferCoding(Some(coding)),
+        Failure::Upgraded => Error::HttpUpgradeFailed,
+        Failure::RequestBody | Failure::Protocol => Error::HttpProtocolError,
+    }
+}
+
+/// The `error-code` of an error. wasmtime has the same for errors it owns, but lends none out.
+fn code_of(error: &Error) -> ErrorCode {
+    let field = |name: &Option<String>, size: Option<u32>| FieldSizePayload {
+        field_name: name.clone(),
+        field_size: size,
+    };
+    match error {
+        Error::DnsTimeout => ErrorCode::DnsTimeout,
+        Error::DnsError { rcode, info_code } => ErrorCode::DnsError(DnsErrorPayload {
+            rcode: rcode.clone(),
+            info_code: *info_code,
+        }),
+        Error::DestinationNotFound => ErrorCode::DestinationNotFound,
+        Error::DestinationUnavailable => ErrorCode::DestinationUnavailable,
+        Error::DestinationIpProhibited => ErrorCode::DestinationIpProhibited,
+        Error::DestinationIpUnroutable => ErrorCode::DestinationIpUnroutable,
+        Error::ConnectionRefused | Error::Connect(_) => ErrorCode::ConnectionRefused,
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::ConnectionTimeout => ErrorCode::ConnectionTimeout,
+        Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
+        Error::ConnectionWriteTimeout => ErrorCode::ConnectionWriteTimeout,
+        Error::ConnectionLimitReached => ErrorCode::ConnectionLimitReached,
+        Error::TlsProtocolError | Error::Tls(_) => ErrorCode::TlsProtocolError,
+        Error::TlsCertificateError => ErrorCode::TlsCertificateError,
+        Error::TlsAlertReceived {
+            alert_id,
+            alert_message,
+        } => ErrorCode::TlsAlertReceived(TlsAlertReceivedPayload {
+            alert_id: *alert_id,
+            alert_message: alert_message.clone(),
+        }),
+        Error::HttpRequestDenied => ErrorCode::HttpRequestDenied,
+        Error::HttpRequestLengthRequired => ErrorCode::HttpRequestLengthRequired,
+        Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
+        Error::HttpRequestMethodInvalid => ErrorCode::HttpRequestMethodInvalid,
+        Error::HttpRequestUriInvalid => ErrorCode::HttpRequestUriInvalid,
+        Error::HttpRequestUriTooLong => ErrorCode::HttpRequestUriTooLong,
+        Error::HttpRequestHeaderSectionSize(size) => ErrorCode::HttpRequestHeaderSectionSize(*size),
+        Error::HttpRequestHeaderSize {
+            field_name,
+            field_size,
+        } => ErrorCode::HttpRequestHeaderSize(Some(field(field_name, *field_size))),
+        Error::HttpRequestTrailerSectionSize(size) => {
+            ErrorCode::HttpRequestTrailerSectionSize(*size)
+        }
+        Error::HttpRequestTrailerSize {
+            field_name,
+            field_size,
+        } => ErrorCode::HttpRequestTrailerSize(field(field_name, *field_size)),
+        Error::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
+        Error::HttpResponseHeaderSectionSize(size) => {
+            ErrorCode::HttpResponseHeaderSectionSize(*size)
+        }
+        Error::HttpResponseHeaderSize {
+            field_name,
+            field_size,
+        } => ErrorCode::HttpResponseHeaderSize(field(field_name, *field_size)),
+        Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),
+        Error::HttpResponseTrailerSectionSize(size) => {
+            ErrorCode::HttpResponseTrailerSectionSize(*size)
+        }
+        Error::HttpResponseTrailerSize {
+            field_name,
+            field_size,
+        } => ErrorCode::HttpResponseTrailerSize(field(field_name, *field_size)),
+        Error::HttpResponseTransferCoding(coding) => {
+            ErrorCode::HttpResponseTransferCoding(coding.clone())
+        }
+        Error::HttpResponseContentCoding(coding) => {
+            ErrorCode::HttpResponseContentCoding(coding.clone())
+        }
+        Error::HttpResponseTimeout => ErrorCode::HttpResponseTimeout,
+        Error::HttpUpgradeFailed => ErrorCode::HttpUpgradeFailed,
+        Error::HttpProtocolError | Error::Hyper(_) => ErrorCode::HttpProtocolError,
+        Error::LoopDetected => ErrorCode::LoopDetected,
+        Error::ConfigurationError => ErrorCode::ConfigurationError,
+        Error::InternalError(why) => ErrorCode::InternalError(why.clone()),
+        other => ErrorCode::InternalError(Some(other.to_string())),
+    }
+}

@@ -1,0 +1,213 @@
+//! A request's body on its way to the wire: kept for a resend, and stopped once the answer arrives.
+
+use crate::connect::Traffic;
+use crate::resend::KEPT;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use tokio::sync::Notify;
+
+/// The error of a request's body.
+pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request's body, shared by the attempts to send it.
+#[derive(Clone)]
+pub(crate) struct Source(Arc<Mutex<State>>);
+
+struct State {
+    body: UnsyncBoxBody<Bytes, BodyError>,
+    over: bool,
+    /// What was taken from `body` so far, as long as it may be needed again.
+    kept: Option<VecDeque<Bytes>>,
+    kept_bytes: usize,
+}
+
+impl Source {
+    /// `keep` says whether to keep what is sent, up to [`KEPT`] bytes.
+    pub(crate) fn new(body: UnsyncBoxBody<Bytes, BodyError>, keep: bool) -> Self {
+        let over = body.is_end_stream();
+        Self(Arc::new(Mutex::new(State {
+            body,
+            over,
+            kept: keep.then(VecDeque::new),
+            kept_bytes: 0,
+        })))
+    }
+
+    /// The body from its start, for one attempt over the connection of `traffic`.
+    pub(crate) fn attempt(&self, traffic: Arc<Traffic>) -> (Upload, Arc<Progress>) {
+        let progress = Arc::new(Progress::default());
+        let upload = Upload {
+            source: self.clone(),
+            traffic,
+            progress: Arc::clone(&progress),
+            position: 0,
+        };
+        (upload, progress)
+    }
+
+    /// Whether all that was taken so far can be sent again.
+    pub(crate) fn at_hand(&self) -> bool {
+        self.lock().kept.is_some()
+    }
+
+    /// Keeps nothing any more: the request was answered.
+    pub(crate) fn release(&self) {
+        self.lock().kept = None;
+    }
+
+    /// Whether there is no body at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.over && state.kept_bytes == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How far an attempt has come with the body.
+#[derive(Default)]
+pub(crate) struct Progress {
+    over: AtomicBool,
+    failed: AtomicBool,
+    changed: Notify,
+}
+
+impl Progress {
+    /// Whether all of the body was handed over.
+    pub(crate) fn over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Whether the body itself failed, which ends the request.
+    pub(crate) fn failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Waits until nothing more is sent for now: all was handed over, or an answer has begun.
+    pub(crate) async fn resting(&self) {
+        if !self.over() {
+            self.changed.notified().await;
+        }
+    }
+
+    fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+}
+
+/// One attempt's view of the body.
+pub(crate) struct Upload {
+    source: Source,
+    traffic: Arc<Traffic>,
+    progress: Arc<Progress>,
+    position: usize,
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.traffic.answering() || self.traffic.deaf() {
+            // No waker is needed: whatever changes this is read by the task that polls here, right before it does.
+            self.progress.changed.notify_one();
+            return Poll::Pending;
+        }
+        let source = self.source.clone();
+        let mut state = source.lock();
+        if let Some(bytes) = state.kept.as_ref().and_then(|kept| kept.get(self.position)) {
+            self.position += 1;
+            return Poll::Ready(Some(Ok(Frame::data(bytes.clone()))));
+        }
+        if state.over {
+            self.progress.end();
+            return Poll::Ready(None);
+        }
+        let polled = Pin::new(&mut state.body).poll_frame(cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(None) => {
+                state.over = true;
+                self.progress.end();
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                let ended = state.body.is_end_stream() || frame.is_trailers();
+                state.over = ended;
+                match frame.data_ref() {
+                    Some(bytes)
+                        if state.kept.is_some() && state.kept_bytes + bytes.len() <= KEPT =>
+                    {
+                        state.kept_bytes += bytes.len();
+                        let bytes = bytes.clone();
+                        if let Some(kept) = &mut state.kept {
+                            kept.push_back(bytes);
+                        }
+                        self.position += 1;
+                    }
+                    // Too large to keep, or trailers, which are too rare to be worth it.
+                    _ => state.kept = None,
+                }
+                if ended {
+                    self.progress.end();
+                }
+            }
+            Poll::Ready(Some(Err(_))) => {
+                state.kept = None;
+                self.progress.failed.store(true, Ordering::Release);
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let state = self.source.lock();
+        state.over
+            && state
+                .kept
+                .as_ref()
+                .is_none_or(|kept| self.position >= kept.len())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let state = self.source.lock();
+        let again: usize = state
+            .kept
+            .iter()
+            .flatten()
+            .skip(self.position)
+            .map(Bytes::len)
+            .sum();
+        let mut hint = if state.over {
+            SizeHint::with_exact(0)
+        } else {
+            state.body.size_hint()
+        };
+        match hint.upper() {
+            Some(upper) => {
+                hint.set_upper(upper.saturating_add(again as u64));
+                hint.set_lower(hint.lower().saturating_add(again as u64));
+            }
+            None => hint.set_lower(hint.lower().saturating_add(again as u64)),
+        }
+        hint
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // hyper lets go of a body once its announced length is written, without asking for its end.
+        self.progress.end();
+    }
+}
