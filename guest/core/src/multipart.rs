@@ -85,7 +85,9 @@ pub fn encode(parts: Vec<Part>, boundary: &Boundary) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut text = BytesMut::new();
     for part in parts {
-        text.extend_from_slice(format!("--{}\r\nContent-Disposition: form-data; name=\"", boundary.as_str()).as_bytes());
+        text.extend_from_slice(
+            format!("--{}\r\nContent-Disposition: form-data; name=\"", boundary.as_str()).as_bytes(),
+        );
         escape(&part.name, &mut text);
         if let Some(filename) = &part.filename {
             text.extend_from_slice(b"\"; filename=\"");

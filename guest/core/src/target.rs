@@ -152,7 +152,7 @@ impl Target {
     /// A target of a parsed URL, and the credentials that were in it.
     fn with_userinfo(mut url: Url, text: &str) -> Result<(Self, Option<Credentials>), Invalid> {
         let Some(scheme) = scheme_of(&url) else {
-            return Err(refused(text, format!("scheme {}: neither http nor https", url.scheme())));
+            return Err(refused(text, scheme_missing(text.trim_matches(' '))));
         };
         let credentials = match (url.username(), url.password()) {
             ("", None) => None,
@@ -242,6 +242,7 @@ fn scheme_missing(text: &str) -> String {
         return "it is empty".into();
     }
     if let Some((scheme, _)) = text.split_once("://")
+        && !scheme.is_empty()
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
     {
         return format!("scheme {scheme}: neither http nor https");

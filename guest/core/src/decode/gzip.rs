@@ -133,14 +133,12 @@ impl Gzip {
             self.head.update(&[byte]);
         }
         match (self.state, self.seen) {
-            (State::Fixed, seen @ 1..=3) => {
-                if byte != MAGIC[seen as usize - 1] {
-                    if !self.members {
-                        return Err("does not begin with the bytes of gzip");
-                    }
-                    self.trailing = true;
-                    self.enter(State::After);
+            (State::Fixed, seen @ 1..=3) if byte != MAGIC[seen as usize - 1] => {
+                if !self.members {
+                    return Err("does not begin with the bytes of gzip");
                 }
+                self.trailing = true;
+                self.enter(State::After);
             }
             (State::Fixed, 4) => {
                 if byte & !(HEAD_SUM | EXTRA | NAME | COMMENT | TEXT) != 0 {

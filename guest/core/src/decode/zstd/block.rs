@@ -127,8 +127,8 @@ impl Block {
         let mut used = 0;
         for left in (0..count).rev() {
             let offset_code = u32::from(offsets.symbol(&offset_state));
-            let (match_base, match_bits) = match_code(matches.symbol(&match_state));
-            let (length_base, length_bits) = length_code(lengths.symbol(&length_state));
+            let (match_base, match_bits) = MATCH_CODES[usize::from(matches.symbol(&match_state))];
+            let (length_base, length_bits) = LENGTH_CODES[usize::from(lengths.symbol(&length_state))];
             // The order of the extra bits, and then of the states, is that of RFC 8878 section 3.1.1.3.2.1.2.
             let offset = (1 << offset_code) + bits.take(offset_code) as usize;
             let copied = match_base + bits.take(match_bits) as usize;
@@ -237,32 +237,35 @@ const MATCHES: Kind = Kind {
     symbols: 53,
     max_log: 9,
     default: &[
-        1, 4, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-        1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1,
+        1, 4, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+        1, 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1,
     ],
     default_log: 6,
 };
 
-/// The least number of literals of a code, and how many bits are added.
-fn length_code(code: u8) -> (usize, u32) {
-    const LARGE: [(usize, u32); 20] = [
-        (16, 1), (18, 1), (20, 1), (22, 1), (24, 2), (28, 2), (32, 3), (40, 3), (48, 4), (64, 6), (128, 7), (256, 8),
-        (512, 9), (1024, 10), (2048, 11), (4096, 12), (8192, 13), (16384, 14), (32768, 15), (65536, 16),
-    ];
-    match code {
-        0..=15 => (usize::from(code), 0),
-        _ => LARGE[usize::from(code) - 16],
-    }
-}
+/// For each code of a number of literals the least number, and how many bits are added to it.
+const LENGTH_CODES: [(usize, u32); 36] = code_table(
+    0,
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+);
 
-/// The least length of a match of a code, and how many bits are added.
-fn match_code(code: u8) -> (usize, u32) {
-    const LARGE: [(usize, u32); 21] = [
-        (35, 1), (37, 1), (39, 1), (41, 1), (43, 2), (47, 2), (51, 3), (59, 3), (67, 4), (83, 4), (99, 5), (131, 7),
-        (259, 8), (515, 9), (1027, 10), (2051, 11), (4099, 12), (8195, 13), (16387, 14), (32771, 15), (65539, 16),
-    ];
-    match code {
-        0..=31 => (usize::from(code) + 3, 0),
-        _ => LARGE[usize::from(code) - 32],
+/// For each code of a length of a match the least length, and how many bits are added to it.
+const MATCH_CODES: [(usize, u32); 53] = code_table(
+    3,
+    [
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2,
+        2, 3, 3, 4, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
+    ],
+);
+
+/// Codes that each begin where the one before ends.
+const fn code_table<const N: usize>(least: usize, bits: [u32; N]) -> [(usize, u32); N] {
+    let mut table = [(least, 0); N];
+    let (mut code, mut next) = (0, least);
+    while code < N {
+        table[code] = (next, bits[code]);
+        next += 1 << bits[code];
+        code += 1;
     }
+    table
 }

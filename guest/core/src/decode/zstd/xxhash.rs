@@ -1,12 +1,7 @@
 //! XXH64 with seed 0, the checksum of a frame.
 
-const PRIMES: [u64; 5] = [
-    0x9e37_79b1_85eb_ca87,
-    0xc2b2_ae3d_27d4_eb4f,
-    0x1656_67b1_9e37_79f9,
-    0x85eb_ca77_c2b2_ae63,
-    0x27d4_eb2f_1656_67c5,
-];
+const PRIMES: [u64; 5] =
+    [0x9e37_79b1_85eb_ca87, 0xc2b2_ae3d_27d4_eb4f, 0x1656_67b1_9e37_79f9, 0x85eb_ca77_c2b2_ae63, 0x27d4_eb2f_1656_67c5];
 
 /// A hash of bytes that come in pieces.
 #[derive(Clone, Debug)]
@@ -51,10 +46,11 @@ impl Xxh64 {
             PRIMES[4]
         } else {
             let turns = [1, 7, 12, 18];
-            let sum = self.lanes.iter().zip(turns).fold(0_u64, |sum, (lane, turn)| sum.wrapping_add(lane.rotate_left(turn)));
-            self.lanes.iter().fold(sum, |hash, &lane| {
-                (hash ^ round(0, lane)).wrapping_mul(PRIMES[0]).wrapping_add(PRIMES[3])
-            })
+            let sum =
+                self.lanes.iter().zip(turns).fold(0_u64, |sum, (lane, turn)| sum.wrapping_add(lane.rotate_left(turn)));
+            self.lanes
+                .iter()
+                .fold(sum, |hash, &lane| (hash ^ round(0, lane)).wrapping_mul(PRIMES[0]).wrapping_add(PRIMES[3]))
         };
         hash = hash.wrapping_add(self.length);
         let (eights, rest) = self.rest[..self.filled].as_chunks::<8>();
