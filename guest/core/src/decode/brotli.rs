@@ -4,7 +4,7 @@ use std::fmt;
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 
-use super::{Reason, Stepped};
+use super::{Codec, Reason, Stepped};
 
 pub(super) struct Brotli {
     state: BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>,
@@ -23,8 +23,8 @@ impl Default for Brotli {
     }
 }
 
-impl Brotli {
-    pub(super) fn step(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<Stepped, Reason> {
+impl Codec for Brotli {
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<Stepped, Reason> {
         /// The room that is prepared at once. It is zeroed first, so a small body should not pay for a large one.
         const PIECE: usize = 16 * 1024;
 
@@ -62,11 +62,11 @@ impl Brotli {
         Ok(Stepped { consumed, full: false })
     }
 
-    pub(super) fn is_whole(&self) -> bool {
+    fn is_whole(&self) -> bool {
         self.ended || !self.begun
     }
 
-    pub(super) fn trailing(&self) -> bool {
+    fn trailing(&self) -> bool {
         self.trailing
     }
 }

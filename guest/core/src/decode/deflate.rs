@@ -1,7 +1,7 @@
 //! The coding `deflate`: zlib (RFC 1950), or the raw format that some servers send instead.
 
 use super::inflate::Inflate;
-use super::{Reason, Stepped};
+use super::{Codec, Reason, Stepped};
 
 #[derive(Debug, Default)]
 pub(super) struct Deflate {
@@ -19,8 +19,8 @@ enum State {
     Body(Inflate),
 }
 
-impl Deflate {
-    pub(super) fn step(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<Stepped, Reason> {
+impl Codec for Deflate {
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<Stepped, Reason> {
         let mut consumed = 0;
         loop {
             match &mut self.state {
@@ -52,7 +52,7 @@ impl Deflate {
         Ok(Stepped { consumed, full: false })
     }
 
-    pub(super) fn is_whole(&self) -> bool {
+    fn is_whole(&self) -> bool {
         match &self.state {
             State::Empty => true,
             State::First(_) => false,
@@ -60,7 +60,7 @@ impl Deflate {
         }
     }
 
-    pub(super) fn trailing(&self) -> bool {
+    fn trailing(&self) -> bool {
         self.trailing
     }
 }

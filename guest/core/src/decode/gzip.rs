@@ -3,7 +3,7 @@
 use flate2::Crc;
 
 use super::inflate::Inflate;
-use super::{Reason, Stepped};
+use super::{Codec, Reason, Stepped};
 
 #[derive(Debug)]
 pub(super) struct Gzip {
@@ -62,8 +62,8 @@ impl Default for Gzip {
     }
 }
 
-impl Gzip {
-    pub(super) fn step(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<Stepped, Reason> {
+impl Codec for Gzip {
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<Stepped, Reason> {
         let mut consumed = 0;
         while consumed < input.len() || self.state == State::Body {
             match self.state {
@@ -99,7 +99,7 @@ impl Gzip {
     /// Whether the body may end here: before any byte, or after a member.
     ///
     /// The first bytes of a member after the first count as bytes that follow the last one, until they can be nothing but a member.
-    pub(super) fn is_whole(&self) -> bool {
+    fn is_whole(&self) -> bool {
         match self.state {
             State::Fixed if self.members => self.seen < 3,
             State::Fixed => self.seen == 0,
@@ -114,10 +114,12 @@ impl Gzip {
         }
     }
 
-    pub(super) fn trailing(&self) -> bool {
+    fn trailing(&self) -> bool {
         self.trailing || (self.members && self.state == State::Fixed && self.seen > 0)
     }
+}
 
+impl Gzip {
     fn enter(&mut self, state: State) {
         self.state = state;
         self.seen = 0;

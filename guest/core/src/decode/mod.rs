@@ -90,6 +90,19 @@ impl Coding {
             Self::Zstd => "zstd",
         }
     }
+
+    fn codec(self) -> Box<dyn Codec> {
+        match self {
+            #[cfg(feature = "gzip")]
+            Self::Gzip => Box::<gzip::Gzip>::default(),
+            #[cfg(feature = "deflate")]
+            Self::Deflate => Box::<deflate::Deflate>::default(),
+            #[cfg(feature = "br")]
+            Self::Br => Box::<brotli::Brotli>::default(),
+            #[cfg(feature = "zstd")]
+            Self::Zstd => Box::<zstd::Zstd>::default(),
+        }
+    }
 }
 
 /// What the headers of a response say of its body.
@@ -188,7 +201,7 @@ impl Decoder {
 
     /// Whether there were bytes after the end of the coded body, which are ignored, as every client does.
     pub fn trailing(&self) -> bool {
-        self.stages.iter().any(Stage::trailing)
+        self.stages.iter().any(|stage| stage.codec.trailing())
     }
 }
 
@@ -221,84 +234,40 @@ struct Stepped {
 /// Why a stage failed.
 type Reason = &'static str;
 
-/// The reason of a body that ends before its coding does.
-const TRUNCATED: Reason = "ends too early";
+/// What undoes one coding.
+trait Codec: fmt::Debug {
+    /// Decodes until the input is used up or `out` is `limit` bytes long.
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<Stepped, Reason>;
 
-/// The state of one coding, boxed since tables of codings differ in size by far.
+    /// Whether the body may end here.
+    fn is_whole(&self) -> bool;
+
+    /// Whether bytes after the end were ignored.
+    fn trailing(&self) -> bool;
+}
+
 #[derive(Debug)]
-enum Stage {
-    #[cfg(feature = "gzip")]
-    Gzip(Box<gzip::Gzip>),
-    #[cfg(feature = "deflate")]
-    Deflate(Box<deflate::Deflate>),
-    #[cfg(feature = "br")]
-    Br(Box<brotli::Brotli>),
-    #[cfg(feature = "zstd")]
-    Zstd(Box<zstd::Zstd>),
+struct Stage {
+    coding: Coding,
+    codec: Box<dyn Codec>,
 }
 
 impl Stage {
     fn new(coding: Coding) -> Self {
-        match coding {
-            #[cfg(feature = "gzip")]
-            Coding::Gzip => Self::Gzip(Box::default()),
-            #[cfg(feature = "deflate")]
-            Coding::Deflate => Self::Deflate(Box::default()),
-            #[cfg(feature = "br")]
-            Coding::Br => Self::Br(Box::default()),
-            #[cfg(feature = "zstd")]
-            Coding::Zstd => Self::Zstd(Box::default()),
-        }
+        Self { coding, codec: coding.codec() }
     }
 
-    /// Decodes until the input is used up or `out` is `limit` bytes long.
-    #[cfg_attr(
-        not(any(feature = "gzip", feature = "deflate", feature = "br", feature = "zstd")),
-        allow(unused_variables, reason = "without a coding there is no stage")
-    )]
     fn step(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<Stepped, DecodeError> {
-        match self {
-            #[cfg(feature = "gzip")]
-            Self::Gzip(gzip) => gzip.step(input, out, limit).map_err(|reason| failed(Coding::Gzip, reason)),
-            #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => deflate.step(input, out, limit).map_err(|reason| failed(Coding::Deflate, reason)),
-            #[cfg(feature = "br")]
-            Self::Br(brotli) => brotli.step(input, out, limit).map_err(|reason| failed(Coding::Br, reason)),
-            #[cfg(feature = "zstd")]
-            Self::Zstd(zstd) => zstd.step(input, out, limit).map_err(|reason| failed(Coding::Zstd, reason)),
-        }
+        self.codec.step(input, out, limit).map_err(|reason| self.failed(reason))
     }
 
     fn check_end(&self) -> Result<(), DecodeError> {
-        let (whole, coding): (bool, Coding) = match self {
-            #[cfg(feature = "gzip")]
-            Self::Gzip(gzip) => (gzip.is_whole(), Coding::Gzip),
-            #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => (deflate.is_whole(), Coding::Deflate),
-            #[cfg(feature = "br")]
-            Self::Br(brotli) => (brotli.is_whole(), Coding::Br),
-            #[cfg(feature = "zstd")]
-            Self::Zstd(zstd) => (zstd.is_whole(), Coding::Zstd),
-        };
-        if whole { Ok(()) } else { Err(failed(coding, TRUNCATED)) }
+        if self.codec.is_whole() { Ok(()) } else { Err(self.failed("ends too early")) }
     }
 
-    fn trailing(&self) -> bool {
-        match self {
-            #[cfg(feature = "gzip")]
-            Self::Gzip(gzip) => gzip.trailing(),
-            #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => deflate.trailing(),
-            #[cfg(feature = "br")]
-            Self::Br(brotli) => brotli.trailing(),
-            #[cfg(feature = "zstd")]
-            Self::Zstd(zstd) => zstd.trailing(),
-        }
+    fn failed(&self, reason: Reason) -> DecodeError {
+        DecodeError { coding: self.coding.name(), reason: reason.to_owned() }
     }
-}
-
-fn failed(coding: Coding, reason: Reason) -> DecodeError {
-    DecodeError { coding: coding.name(), reason: reason.to_owned() }
 }
 
 /// Runs the stages, each into the next.

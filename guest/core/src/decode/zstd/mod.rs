@@ -12,7 +12,7 @@ mod xxhash;
 use block::Block;
 use xxhash::Xxh64;
 
-use super::{Reason, Stepped};
+use super::{Codec, Reason, Stepped};
 
 /// The largest window that a frame may ask for: what RFC 9659 allows for this coding.
 const MAX_WINDOW: u64 = 8 << 20;
@@ -91,8 +91,8 @@ impl Default for Zstd {
     }
 }
 
-impl Zstd {
-    pub(super) fn step(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<Stepped, Reason> {
+impl Codec for Zstd {
+    fn step(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<Stepped, Reason> {
         let mut consumed = 0;
         loop {
             let pending = &self.window[self.window.len() - self.pending..];
@@ -138,7 +138,7 @@ impl Zstd {
     }
 
     /// Whether the body may end here: before any byte, or after a frame. Less than a magic number after a frame counts as bytes that follow it.
-    pub(super) fn is_whole(&self) -> bool {
+    fn is_whole(&self) -> bool {
         match self.state {
             State::Magic => self.frames || self.part.is_empty(),
             State::After => true,
@@ -154,10 +154,12 @@ impl Zstd {
         }
     }
 
-    pub(super) fn trailing(&self) -> bool {
+    fn trailing(&self) -> bool {
         self.trailing || (self.frames && self.state == State::Magic && !self.part.is_empty())
     }
+}
 
+impl Zstd {
     /// Reads a whole part and says which comes next.
     fn read(&mut self, state: State, part: &[u8]) -> Result<State, Reason> {
         match state {
