@@ -1,2 +1,55 @@
-//! Placeholder.
-fn main() {}
+//! The `urlpool` program: flags to library calls, and what came of them to an exit status.
+
+mod args;
+mod component;
+mod demo;
+mod origin;
+mod plan;
+mod script;
+mod send;
+mod verbose;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+
+/// Usage, or anything else that is wrong before a request is sent.
+const USAGE: u8 = 2;
+
+fn main() {
+    let cli = Cli::parse();
+    let code = match run(&cli.command) {
+        Ok(code) => code,
+        // Whoever reads the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => 0,
+        Err(error) => {
+            eprintln!("urlpool: {}", one_line(&format!("{error:#}")));
+            USAGE
+        }
+    };
+    // Not by returning: a read of the standard input may still be going on, and would be waited for.
+    std::process::exit(code.into())
+}
+
+fn run(command: &Command) -> anyhow::Result<u8> {
+    // With one thread a request does not wait for another one to wake up.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = match command {
+        Command::Send(args) => runtime.block_on(send::run(args)),
+        Command::Script(args) => runtime.block_on(script::run(args)),
+        Command::Demo => runtime.block_on(demo::run()),
+        Command::Component(args) => runtime.block_on(component::run(args)),
+        Command::Wit => component::wit(),
+    };
+    runtime.shutdown_background();
+    code
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A message as one line that a terminal can show: what is wrong may quote control characters.
+fn one_line(message: &str) -> String {
+    message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -63,10 +63,7 @@ pub fn history(history: &[Past]) -> Value {
 /// Fields as pairs of texts, each byte of a value one Latin-1 character.
 pub fn fields(fields: &Fields) -> Value {
     let text = |value: &[u8]| value.iter().copied().map(char::from).collect::<String>();
-    fields
-        .iter()
-        .map(|(name, value)| json!([name, text(value)]))
-        .collect()
+    fields.iter().map(|(name, value)| json!([name, text(value)])).collect()
 }
 
 /// The SHA-256 of some bytes, in hexadecimal.

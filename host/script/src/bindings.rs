@@ -1,11 +1,6 @@
 //! What `bindgen!` makes of the WIT package.
 
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    reason = "generated; the documentation is the WIT's"
-)]
+#![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated; the documentation is the WIT's")]
 
 wasmtime::component::bindgen!({
     path: "../../wit",

@@ -22,9 +22,7 @@ pub fn parse_duration(text: &str) -> Result<Option<Duration>, String> {
     let number: f64 = match number.parse() {
         Ok(number) if plain => number,
         Ok(_) | Err(_) => {
-            return Err(format!(
-                "duration {text:?}: expected 300ms, 5s, 2m, a number of seconds, or none"
-            ));
+            return Err(format!("duration {text:?}: expected 300ms, 5s, 2m, a number of seconds, or none"));
         }
     };
     seconds(number * seconds_per_unit).map(Some)
@@ -43,21 +41,14 @@ fn seconds(number: f64) -> Result<Duration, String> {
 pub(crate) fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     match limit(from)? {
         Some(Some(duration)) => Ok(Some(duration)),
-        Some(None) | None => Err(de::Error::custom(
-            "a duration is needed here, not null or none",
-        )),
+        Some(None) | None => Err(de::Error::custom("a duration is needed here, not null or none")),
     }
 }
 
 /// Reads a key whose value is a duration, or `null` or `"none"` for no limit.
-pub(crate) fn limit<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<Option<Option<Duration>>, D::Error> {
+pub(crate) fn limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Duration>>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(
-        untagged,
-        expecting = "expected a number of seconds, a text such as \"300ms\", or null"
-    )]
+    #[serde(untagged, expecting = "expected a number of seconds, a text such as \"300ms\", or null")]
     enum Written {
         Seconds(f64),
         Text(String),
@@ -78,14 +69,7 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_people_write_them() {
-        for (text, millis) in [
-            ("300ms", 300),
-            ("5s", 5000),
-            ("2m", 120_000),
-            ("1.5", 1500),
-            ("0", 0),
-            ("0.25s", 250),
-        ] {
+        for (text, millis) in [("300ms", 300), ("5s", 5000), ("2m", 120_000), ("1.5", 1500), ("0", 0), ("0.25s", 250)] {
             let read = parse_duration(text);
             assert_eq!(read, Ok(Some(Duration::from_millis(millis))), "{text}");
         }
@@ -94,16 +78,10 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused_by_name() {
-        for text in [
-            "", "s", "ms", "-1", "5 s", "1h", "inf", "nan", "1e3", "0x10", ".",
-        ] {
+        for text in ["", "s", "ms", "-1", "5 s", "1h", "inf", "nan", "1e3", "0x10", "."] {
             let message = parse_duration(text).unwrap_err();
             assert!(message.contains(text), "{message}");
         }
-        assert!(
-            parse_duration("99999999999999999999")
-                .unwrap_err()
-                .contains("out of range")
-        );
+        assert!(parse_duration("99999999999999999999").unwrap_err().contains("out of range"));
     }
 }

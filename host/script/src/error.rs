@@ -1,8 +1,6 @@
 //! What can go wrong here, before and during a call.
 
-use crate::bindings::exports::urlpool::client::messages::{
-    Attempt, ErrorKind, FollowedBy, Outcome, Phase,
-};
+use crate::bindings::exports::urlpool::client::messages::{Attempt, ErrorKind, FollowedBy, Outcome, Phase};
 use crate::bindings::wasi::http::types::{ErrorCode, Method};
 use std::{fmt, time::Duration};
 

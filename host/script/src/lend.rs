@@ -5,8 +5,7 @@ use crate::{
     error::{self, Failure},
     pieces::PieceStream,
     request::{
-        AtLimit, Field, Jitter, Options, Redirect, RedirectRules, Request, Retry, RetryRules,
-        Timeouts, WhenFull,
+        AtLimit, Field, Jitter, Options, Redirect, RedirectRules, Request, Retry, RetryRules, Timeouts, WhenFull,
     },
     session::{Pool, Session},
 };
@@ -33,17 +32,13 @@ impl Session {
     async fn fill_options(&mut self, options: &Options, any: ResourceAny) -> Result<(), Failure> {
         for (name, value) in &options.headers {
             let guest = self.client.urlpool_client_pool().options();
-            let set = guest
-                .call_append_header(&mut self.store, any, name, value)
-                .await;
+            let set = guest.call_append_header(&mut self.store, any, name, value).await;
             self.told(set).await?;
         }
         let retry = self.lend_retry(options.retry.as_ref()).await?;
         let redirect = self.lend_redirect(options.redirect.as_ref()).await?;
         let timeouts = self.lend_timeouts(options.timeouts.as_ref()).await?;
-        let set = self
-            .set_options(options, [retry, redirect, timeouts], any)
-            .await;
+        let set = self.set_options(options, [retry, redirect, timeouts], any).await;
         self.settled(set)?;
         self.release_lent([retry, redirect, timeouts]).await
     }
@@ -100,26 +95,18 @@ impl Session {
     }
 
     /// Makes a request in the component; sending it moves it.
-    pub(crate) async fn build(
-        &mut self,
-        request: &Request,
-        pool: Pool,
-    ) -> Result<ResourceAny, Failure> {
+    pub(crate) async fn build(&mut self, request: &Request, pool: Pool) -> Result<ResourceAny, Failure> {
         self.alive()?;
         request.check().map_err(Failure::Usage)?;
         let method = error::method(&request.method);
         let made = match pool.from_url {
             true => {
                 let guest = self.client.urlpool_client_pool().pool();
-                guest
-                    .call_request(&mut self.store, pool.any, &method, &request.url)
-                    .await
+                guest.call_request(&mut self.store, pool.any, &method, &request.url).await
             }
             false => {
                 let guest = self.client.urlpool_client_messages().request();
-                guest
-                    .call_create(&mut self.store, &method, &request.url)
-                    .await
+                guest.call_create(&mut self.store, &method, &request.url).await
             }
         };
         let any = self.told(made).await?;
@@ -138,27 +125,19 @@ impl Session {
     async fn fill_request(&mut self, request: &Request, any: ResourceAny) -> Result<(), Failure> {
         for (name, value) in &request.headers {
             let guest = self.client.urlpool_client_messages().request();
-            let set = guest
-                .call_append_header(&mut self.store, any, name, value)
-                .await;
+            let set = guest.call_append_header(&mut self.store, any, name, value).await;
             self.told(set).await?;
         }
         if !request.header_bytes.is_empty() {
             let fields = request.header_bytes.iter();
-            let fields: Vec<_> = fields
-                .map(|(name, value)| (name.clone(), value.0.clone()))
-                .collect();
+            let fields: Vec<_> = fields.map(|(name, value)| (name.clone(), value.0.clone())).collect();
             let guest = self.client.urlpool_client_messages().request();
-            let set = guest
-                .call_append_headers(&mut self.store, any, &fields)
-                .await;
+            let set = guest.call_append_headers(&mut self.store, any, &fields).await;
             self.told(set).await?;
         }
         if let Some((user, password)) = &request.basic {
             let guest = self.client.urlpool_client_messages().request();
-            let set = guest
-                .call_basic_auth(&mut self.store, any, user, password)
-                .await;
+            let set = guest.call_basic_auth(&mut self.store, any, user, password).await;
             self.told(set).await?;
         }
         if let Some(token) = &request.bearer {
@@ -168,9 +147,7 @@ impl Session {
         }
         if !request.trailers.is_empty() {
             let fields = request.trailers.iter();
-            let fields: Vec<_> = fields
-                .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
-                .collect();
+            let fields: Vec<_> = fields.map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect();
             let guest = self.client.urlpool_client_messages().request();
             let set = guest.call_set_trailers(&mut self.store, any, &fields).await;
             self.told(set).await?;
@@ -180,9 +157,7 @@ impl Session {
         let retry = self.lend_retry(request.retry.as_ref()).await?;
         let redirect = self.lend_redirect(request.redirect.as_ref()).await?;
         let timeouts = self.lend_timeouts(request.timeouts.as_ref()).await?;
-        let set = self
-            .set_request(request, [retry, redirect, timeouts], any)
-            .await;
+        let set = self.set_request(request, [retry, redirect, timeouts], any).await;
         self.settled(set)?;
         self.release_lent([retry, redirect, timeouts]).await
     }
@@ -196,9 +171,7 @@ impl Session {
         let guest = self.client.urlpool_client_messages().request();
         let store = &mut self.store;
         for (name, value) in &request.query {
-            guest
-                .call_append_query(&mut *store, any, name, value)
-                .await?;
+            guest.call_append_query(&mut *store, any, name, value).await?;
         }
         for name in &request.remove_headers {
             guest.call_remove_header(&mut *store, any, name).await?;
@@ -239,17 +212,13 @@ impl Session {
         if let Some(path) = &request.body_file {
             let (stream, length) = self.lend_file(path).await?;
             let guest = self.client.urlpool_client_messages().request();
-            let set = guest
-                .call_set_body_stream(&mut self.store, any, stream, length)
-                .await;
+            let set = guest.call_set_body_stream(&mut self.store, any, stream, length).await;
             return self.settled(set);
         }
         if let Some(pieces) = &request.body_stream {
             let stream = self.lend_stream(Box::new(PieceStream::from(pieces.clone())))?;
             let guest = self.client.urlpool_client_messages().request();
-            let set = guest
-                .call_set_body_stream(&mut self.store, any, stream, pieces.length)
-                .await;
+            let set = guest.call_set_body_stream(&mut self.store, any, stream, pieces.length).await;
             return self.settled(set);
         }
         let json = request.json.as_ref().map(|json| json.to_string());
@@ -257,17 +226,11 @@ impl Session {
         if json.is_some() && !request.headers.iter().any(typed) {
             let guest = self.client.urlpool_client_messages().request();
             let (name, value) = ("Content-Type", "application/json");
-            let set = guest
-                .call_append_header(&mut self.store, any, name, value)
-                .await;
+            let set = guest.call_append_header(&mut self.store, any, name, value).await;
             self.told(set).await?;
         }
         let bytes = request.body_base64.as_ref().map(|body| body.0.as_slice());
-        let text = request
-            .body
-            .as_ref()
-            .or(json.as_ref())
-            .map(String::as_bytes);
+        let text = request.body.as_ref().or(json.as_ref()).map(String::as_bytes);
         if let Some(body) = bytes.or(text) {
             let guest = self.client.urlpool_client_messages().request();
             let set = guest.call_set_body(&mut self.store, any, body).await;
@@ -309,9 +272,7 @@ impl Session {
         let media_type = field.media_type.as_deref();
         if let Some(value) = &field.value {
             let guest = self.client.urlpool_client_messages().form();
-            let set = guest
-                .call_append_field(&mut self.store, any, name, value)
-                .await;
+            let set = guest.call_append_field(&mut self.store, any, name, value).await;
             return self.settled(set);
         }
         let of_path = || field.file.as_deref().and_then(Path::file_name);
@@ -319,15 +280,10 @@ impl Session {
             Some(filename) => filename.clone(),
             None => of_path().unwrap_or_default().to_string_lossy().into_owned(),
         };
-        let bytes = field
-            .content_base64
-            .as_ref()
-            .map(|content| content.0.as_slice());
+        let bytes = field.content_base64.as_ref().map(|content| content.0.as_slice());
         if let Some(content) = bytes.or(field.content.as_deref().map(str::as_bytes)) {
             let guest = self.client.urlpool_client_messages().form();
-            let set = guest
-                .call_append_file(&mut self.store, any, name, &filename, content, media_type)
-                .await;
+            let set = guest.call_append_file(&mut self.store, any, name, &filename, content, media_type).await;
             return self.told(set).await;
         }
         let (stream, length) = match (&field.file, &field.stream) {
@@ -339,41 +295,25 @@ impl Session {
             (None, None) => return Ok(()),
         };
         let guest = self.client.urlpool_client_messages().form();
-        let set = guest
-            .call_append_file_stream(
-                &mut self.store,
-                any,
-                name,
-                &filename,
-                stream,
-                length,
-                media_type,
-            )
-            .await;
+        let set =
+            guest.call_append_file_stream(&mut self.store, any, name, &filename, stream, length, media_type).await;
         self.told(set).await
     }
 
     /// Opens a file as a stream; its length is known when it is a regular file. `-` is the standard input.
-    async fn lend_file(
-        &mut self,
-        path: &Path,
-    ) -> Result<(Resource<DynInputStream>, Option<u64>), Failure> {
+    async fn lend_file(&mut self, path: &Path) -> Result<(Resource<DynInputStream>, Option<u64>), Failure> {
         if path.as_os_str() == "-" {
             let stream = self.lend_stream(Box::new(AsyncReadStream::new(tokio::io::stdin())))?;
             return Ok((stream, None));
         }
-        let unreadable =
-            |error: std::io::Error| Failure::Usage(format!("file {}: {error}", path.display()));
+        let unreadable = |error: std::io::Error| Failure::Usage(format!("file {}: {error}", path.display()));
         let file = tokio::fs::File::open(path).await.map_err(unreadable)?;
         let metadata = file.metadata().await.map_err(unreadable)?;
         if metadata.is_dir() {
             return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));
         }
         let length = metadata.is_file().then_some(metadata.len());
-        Ok((
-            self.lend_stream(Box::new(AsyncReadStream::new(file)))?,
-            length,
-        ))
+        Ok((self.lend_stream(Box::new(AsyncReadStream::new(file)))?, length))
     }
 
     fn lend_stream(&mut self, stream: DynInputStream) -> Result<Resource<DynInputStream>, Failure> {
@@ -401,9 +341,7 @@ impl Session {
             guest.call_set_limit(&mut *store, any, limit).await?;
         }
         if let Some(limit) = rules.connect {
-            guest
-                .call_set_connect_limit(&mut *store, any, limit)
-                .await?;
+            guest.call_set_connect_limit(&mut *store, any, limit).await?;
         }
         if let Some(limit) = rules.read {
             guest.call_set_read_limit(&mut *store, any, limit).await?;
@@ -416,12 +354,9 @@ impl Session {
         }
         if let Some(methods) = &rules.methods {
             let methods = methods.as_ref();
-            let methods =
-                methods.map(|names| names.iter().map(|name| error::method(name)).collect());
+            let methods = methods.map(|names| names.iter().map(|name| error::method(name)).collect());
             let methods: Option<Vec<_>> = methods;
-            guest
-                .call_set_methods(&mut *store, any, methods.as_deref())
-                .await?;
+            guest.call_set_methods(&mut *store, any, methods.as_deref()).await?;
         }
         if let Some(statuses) = &rules.statuses {
             guest.call_set_statuses(&mut *store, any, statuses).await?;
@@ -429,9 +364,7 @@ impl Session {
         if rules.backoff.is_some() || rules.ceiling.is_some() {
             let base = nanos(rules.backoff.unwrap_or(BACKOFF));
             let ceiling = nanos(rules.ceiling.unwrap_or(CEILING));
-            guest
-                .call_set_backoff(&mut *store, any, base, ceiling)
-                .await?;
+            guest.call_set_backoff(&mut *store, any, base, ceiling).await?;
         }
         if let Some(jitter) = rules.jitter {
             let jitter = match jitter {
@@ -443,22 +376,15 @@ impl Session {
             guest.call_set_jitter(&mut *store, any, jitter).await?;
         }
         if let Some(ceiling) = rules.retry_after {
-            guest
-                .call_set_retry_after(&mut *store, any, ceiling.map(nanos))
-                .await?;
+            guest.call_set_retry_after(&mut *store, any, ceiling.map(nanos)).await?;
         }
         if let Some(then) = rules.at_limit {
-            guest
-                .call_set_at_limit(&mut *store, any, at_limit(then))
-                .await?;
+            guest.call_set_at_limit(&mut *store, any, at_limit(then)).await?;
         }
         Ok(any)
     }
 
-    async fn lend_redirect(
-        &mut self,
-        redirect: Option<&Redirect>,
-    ) -> Result<Option<ResourceAny>, Failure> {
+    async fn lend_redirect(&mut self, redirect: Option<&Redirect>) -> Result<Option<ResourceAny>, Failure> {
         let made = match redirect {
             None => return Ok(None),
             Some(Redirect::Never) => {
@@ -478,30 +404,21 @@ impl Session {
             guest.call_set_limit(&mut *store, any, limit).await?;
         }
         if let Some(names) = &rules.private_headers {
-            guest
-                .call_set_private_headers(&mut *store, any, names)
-                .await?;
+            guest.call_set_private_headers(&mut *store, any, names).await?;
         }
         if let Some(allowed) = rules.downgrade {
             guest.call_set_downgrade(&mut *store, any, allowed).await?;
         }
         if let Some(required) = rules.https_only {
-            guest
-                .call_set_https_only(&mut *store, any, required)
-                .await?;
+            guest.call_set_https_only(&mut *store, any, required).await?;
         }
         if let Some(then) = rules.at_limit {
-            guest
-                .call_set_at_limit(&mut *store, any, at_limit(then))
-                .await?;
+            guest.call_set_at_limit(&mut *store, any, at_limit(then)).await?;
         }
         Ok(any)
     }
 
-    async fn lend_timeouts(
-        &mut self,
-        timeouts: Option<&Timeouts>,
-    ) -> Result<Option<ResourceAny>, Failure> {
+    async fn lend_timeouts(&mut self, timeouts: Option<&Timeouts>) -> Result<Option<ResourceAny>, Failure> {
         let Some(timeouts) = timeouts else {
             return Ok(None);
         };
@@ -514,44 +431,28 @@ impl Session {
         let store = &mut self.store;
         let any = guest.call_constructor(&mut *store).await?;
         if let Some(limit) = timeouts.slot {
-            guest
-                .call_set_slot(&mut *store, any, limit.map(nanos))
-                .await?;
+            guest.call_set_slot(&mut *store, any, limit.map(nanos)).await?;
         }
         if let Some(limit) = timeouts.connect {
-            guest
-                .call_set_connect(&mut *store, any, limit.map(nanos))
-                .await?;
+            guest.call_set_connect(&mut *store, any, limit.map(nanos)).await?;
         }
         if let Some(limit) = timeouts.write {
-            guest
-                .call_set_write(&mut *store, any, limit.map(nanos))
-                .await?;
+            guest.call_set_write(&mut *store, any, limit.map(nanos)).await?;
         }
         if let Some(limit) = timeouts.first_byte {
-            guest
-                .call_set_first_byte(&mut *store, any, limit.map(nanos))
-                .await?;
+            guest.call_set_first_byte(&mut *store, any, limit.map(nanos)).await?;
         }
         if let Some(limit) = timeouts.between_bytes {
-            guest
-                .call_set_between_bytes(&mut *store, any, limit.map(nanos))
-                .await?;
+            guest.call_set_between_bytes(&mut *store, any, limit.map(nanos)).await?;
         }
         if let Some(limit) = timeouts.total {
-            guest
-                .call_set_total(&mut *store, any, limit.map(nanos))
-                .await?;
+            guest.call_set_total(&mut *store, any, limit.map(nanos)).await?;
         }
         Ok(any)
     }
 
     /// Hands on what was filled, or gives it back when filling it failed.
-    async fn kept(
-        &mut self,
-        any: ResourceAny,
-        filled: Result<(), Failure>,
-    ) -> Result<ResourceAny, Failure> {
+    async fn kept(&mut self, any: ResourceAny, filled: Result<(), Failure>) -> Result<ResourceAny, Failure> {
         match filled {
             Ok(()) => Ok(any),
             Err(failure) => {

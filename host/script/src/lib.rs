@@ -23,6 +23,7 @@ mod error;
 mod lend;
 mod pieces;
 mod program;
+mod raw;
 mod request;
 mod script;
 mod session;
@@ -32,9 +33,10 @@ pub use bindings::exports::urlpool::client::messages::{ErrorKind, Phase};
 pub use duration::parse_duration;
 pub use error::{CallError, Error, Failure, Past, kind_name, phase_name};
 pub use program::{Program, component};
+pub use raw::RawBody;
 pub use request::{
-    AtLimit, Base64, Chunk, ChunkBytes, Extra, Field, Jitter, Options, Pieces, Redirect,
-    RedirectRules, Request, Retry, RetryRules, Timeouts, WhenFull,
+    AtLimit, Base64, Chunk, ChunkBytes, Extra, Field, Jitter, Options, Pieces, Redirect, RedirectRules, Request, Retry,
+    RetryRules, Timeouts, WhenFull,
 };
-pub use session::{Fields, Handle, Head, Pending, Pool, PoolStats, Raw, Response, Session};
+pub use session::{Fields, Handle, Head, Pending, Pool, PoolStats, Response, Session};
 pub use state::Transport;

@@ -64,16 +64,8 @@ impl Program {
         urlpool_host::add_to_linker(&mut pooled).map_err(bad)?;
         let mut stock = Linker::new(&engine);
         wasmtime_wasi_http::p2::add_to_linker_async(&mut stock).map_err(bad)?;
-        let ready = |linker: Linker<State>| {
-            linker
-                .instantiate_pre(&component)
-                .and_then(ClientPre::new)
-                .map_err(bad)
-        };
-        Ok(Self {
-            pooled: ready(pooled)?,
-            stock: ready(stock)?,
-        })
+        let ready = |linker: Linker<State>| linker.instantiate_pre(&component).and_then(ClientPre::new).map_err(bad);
+        Ok(Self { pooled: ready(pooled)?, stock: ready(stock)? })
     }
 
     /// Makes one instance of the component, with the host of `transport` behind it.
@@ -87,10 +79,7 @@ impl Program {
             Transport::Stock => &self.stock,
         };
         let mut store = Store::new(ready.engine(), State::new(&transport));
-        let client = ready
-            .instantiate_async(&mut store)
-            .await
-            .map_err(Error::BadComponent)?;
+        let client = ready.instantiate_async(&mut store).await.map_err(Error::BadComponent)?;
         Ok(Session::new(store, client, transport))
     }
 }

@@ -129,11 +129,7 @@ pub struct Request {
 impl Request {
     /// A request without headers or a body.
     pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
-        Self {
-            method: method.into(),
-            url: url.into(),
-            ..Self::default()
-        }
+        Self { method: method.into(), url: url.into(), ..Self::default() }
     }
 
     /// Checks what the types alone do not: at most one body, and form settings only beside a form.
@@ -154,10 +150,7 @@ impl Request {
         .filter_map(|(key, present)| present.then_some(key))
         .collect();
         if bodies.len() > 1 {
-            return Err(format!(
-                "{}: only one of these can be the body",
-                bodies.join(", ")
-            ));
+            return Err(format!("{}: only one of these can be the body", bodies.join(", ")));
         }
         if self.form.is_none() && (self.multipart || self.boundary.is_some()) {
             return Err("multipart, boundary: these need a form".into());
@@ -192,11 +185,7 @@ pub struct Field {
 impl Field {
     /// A plain field.
     pub fn text(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            value: Some(value.into()),
-            ..Self::default()
-        }
+        Self { name: name.into(), value: Some(value.into()), ..Self::default() }
     }
 
     fn check(&self) -> Result<(), String> {
@@ -214,16 +203,10 @@ impl Field {
             ));
         }
         if self.value.is_some() && (self.filename.is_some() || self.media_type.is_some()) {
-            return Err(format!(
-                "form field {:?}: a value has no filename or type",
-                self.name
-            ));
+            return Err(format!("form field {:?}: a value has no filename or type", self.name));
         }
         if self.value.is_none() && self.file.is_none() && self.filename.is_none() {
-            return Err(format!(
-                "form field {:?}: a file needs a filename",
-                self.name
-            ));
+            return Err(format!("form field {:?}: a file needs a filename", self.name));
         }
         Ok(())
     }
@@ -458,12 +441,8 @@ where
     // Not an untagged enum: its errors would not name the unknown key.
     match Value::deserialize(from)? {
         Value::String(word) if word == "never" => Ok(never),
-        object @ Value::Object(_) => serde_json::from_value(object)
-            .map(some)
-            .map_err(de::Error::custom),
-        other => Err(de::Error::custom(format!(
-            "expected \"never\" or an object, not {other}"
-        ))),
+        object @ Value::Object(_) => serde_json::from_value(object).map(some).map_err(de::Error::custom),
+        other => Err(de::Error::custom(format!("expected \"never\" or an object, not {other}"))),
     }
 }
 
@@ -486,15 +465,9 @@ mod tests {
         for (value, key) in [
             (json!({"url": "u", "heders": []}), "heders"),
             (json!({"url": "u", "retry": {"limits": 1}}), "limits"),
-            (
-                json!({"url": "u", "redirect": {"limit": 1, "https": true}}),
-                "https",
-            ),
+            (json!({"url": "u", "redirect": {"limit": 1, "https": true}}), "https"),
             (json!({"url": "u", "timeouts": {"read": 1}}), "read"),
-            (
-                json!({"url": "u", "form": [{"name": "a", "valeu": "b"}]}),
-                "valeu",
-            ),
+            (json!({"url": "u", "form": [{"name": "a", "valeu": "b"}]}), "valeu"),
             (json!({"url": "u", "body_stream": {"chunk": []}}), "chunk"),
         ] {
             let message = request(value).unwrap_err();
@@ -512,10 +485,8 @@ mod tests {
 
     #[test]
     fn timeouts_take_numbers_texts_null_and_none() {
-        let timeouts: Timeouts = serde_json::from_value(
-            json!({"slot": 1.5, "connect": "300ms", "write": null, "total": "none"}),
-        )
-        .unwrap();
+        let timeouts: Timeouts =
+            serde_json::from_value(json!({"slot": 1.5, "connect": "300ms", "write": null, "total": "none"})).unwrap();
         assert_eq!(timeouts.slot, Some(Some(Duration::from_millis(1500))));
         assert_eq!(timeouts.connect, Some(Some(Duration::from_millis(300))));
         assert_eq!(timeouts.write, Some(None));
@@ -528,21 +499,14 @@ mod tests {
         let read = request(json!({"url": "u", "retry": "never", "redirect": "never"})).unwrap();
         assert!(matches!(read.retry, Some(Retry::Never)));
         assert!(matches!(read.redirect, Some(Redirect::Never)));
-        assert!(
-            request(json!({"url": "u", "retry": "nevr"}))
-                .unwrap_err()
-                .contains("nevr")
-        );
+        assert!(request(json!({"url": "u", "retry": "nevr"})).unwrap_err().contains("nevr"));
     }
 
     #[test]
     fn jitter_is_a_word_or_an_extra() {
         let read = |jitter: Value| serde_json::from_value::<Jitter>(jitter).unwrap();
         assert_eq!(read(json!("decorrelated")), Jitter::Decorrelated);
-        assert_eq!(
-            read(json!({"additive": "50ms"})),
-            Jitter::Additive(Extra(Duration::from_millis(50)))
-        );
+        assert_eq!(read(json!({"additive": "50ms"})), Jitter::Additive(Extra(Duration::from_millis(50))));
     }
 
     #[test]
@@ -559,21 +523,13 @@ mod tests {
             json!({"name": "a", "value": "b", "filename": "c"}),
             json!({"name": "a", "content": "c"}),
         ] {
-            assert!(
-                request(json!({"url": "u", "form": [field]}))
-                    .unwrap_err()
-                    .contains("\"a\"")
-            );
+            assert!(request(json!({"url": "u", "form": [field]})).unwrap_err().contains("\"a\""));
         }
     }
 
     #[test]
     fn base64_must_be_base64() {
-        assert!(
-            request(json!({"url": "u", "body_base64": "%%"}))
-                .unwrap_err()
-                .contains("base64")
-        );
+        assert!(request(json!({"url": "u", "body_base64": "%%"})).unwrap_err().contains("base64"));
         let read = request(json!({"url": "u", "body_base64": "AP8="})).unwrap();
         assert_eq!(read.body_base64, Some(Base64(vec![0, 255])));
     }

@@ -7,7 +7,7 @@ use crate::{
     answer, duration,
     error::Failure,
     request::{Field, Options, Request},
-    session::{Pending, Pool, Response, Session},
+    session::{Fields, Pending, Pool, Response, Session},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
@@ -43,10 +43,7 @@ struct Fault {
 
 impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
-        Self {
-            failure,
-            beside: Answer::new(),
-        }
+        Self { failure, beside: Answer::new() }
     }
 }
 
@@ -59,11 +56,7 @@ impl Session {
         }
         Some(match serde_json::from_str(line) {
             Ok(operation) => self.op(operation).await,
-            Err(error) => refusal(
-                Value::Null,
-                None,
-                &Failure::Usage(format!("not a line of JSON: {error}")),
-            ),
+            Err(error) => refusal(Value::Null, None, &Failure::Usage(format!("not a line of JSON: {error}"))),
         })
     }
 
@@ -171,10 +164,7 @@ impl Session {
                     all.extend(answer);
                     all
                 }
-                Err(Fault {
-                    failure: failure @ Failure::Trap(_),
-                    beside,
-                }) => {
+                Err(Fault { failure: failure @ Failure::Trap(_), beside }) => {
                     return Err(Fault { failure, beside });
                 }
                 Err(Fault { failure, beside }) => {
@@ -214,16 +204,8 @@ impl Session {
             boundary: Option<String>,
         }
         let (pool, as_handle) = self.pool_and_handle(&mut keys).await?;
-        let Keys {
-            url,
-            form,
-            multipart,
-            boundary,
-        } = read(keys)?;
-        let as_request = Request {
-            form: Some(form),
-            ..Request::new("POST", "")
-        };
+        let Keys { url, form, multipart, boundary } = read(keys)?;
+        let as_request = Request { form: Some(form), ..Request::new("POST", "") };
         as_request.check().map_err(Failure::Usage)?;
         let form = as_request.form.unwrap_or_default();
         let multipart = (multipart || boundary.is_some()).then_some(boundary.as_deref());
@@ -236,9 +218,7 @@ impl Session {
         let as_handle = as_handle.ok_or_else(|| usage("as: missing"))?;
         let request: Request = read(keys)?;
         let pending = self.start(&request, pool).await?;
-        self.names
-            .handles
-            .insert(as_handle, Named::Pending(pending));
+        self.names.handles.insert(as_handle, Named::Pending(pending));
         Ok(Answer::new())
     }
 
@@ -255,10 +235,7 @@ impl Session {
         let pending = self.take_pending(&handle)?;
         let history = self.history(&pending).await;
         self.names.handles.insert(handle, Named::Pending(pending));
-        Ok(Answer::from_iter([(
-            "history".into(),
-            answer::history(&history?),
-        )]))
+        Ok(Answer::from_iter([("history".into(), answer::history(&history?))]))
     }
 
     async fn do_wait(&mut self, mut keys: Answer) -> Result<Answer, Fault> {
@@ -291,13 +268,8 @@ impl Session {
         let lent: Vec<&Pending> = taken.iter().collect();
         let finished = self.wait(&lent, timeout.flatten(), pool).await;
         let pending = taken.into_iter().map(Named::Pending);
-        self.names
-            .handles
-            .extend(handles.iter().cloned().zip(pending));
-        let finished: Vec<_> = finished?
-            .iter()
-            .filter_map(|index| handles.get(*index))
-            .collect();
+        self.names.handles.extend(handles.iter().cloned().zip(pending));
+        let finished: Vec<_> = finished?.iter().filter_map(|index| handles.get(*index)).collect();
         Ok(Answer::from_iter([("finished".into(), json!(finished))]))
     }
 
@@ -366,10 +338,7 @@ impl Session {
         let response = self.take_response(&handle)?;
         let trailers = self.trailers(&response).await;
         self.names.handles.insert(handle, Named::Response(response));
-        Ok(Answer::from_iter([(
-            "trailers".into(),
-            answer::fields(&trailers?),
-        )]))
+        Ok(Answer::from_iter([("trailers".into(), answer::fields(&trailers?))]))
     }
 
     async fn do_take_raw(&mut self, keys: Answer) -> Result<Answer, Fault> {
@@ -381,9 +350,21 @@ impl Session {
         }
         let Keys { handle, max } = read(keys)?;
         let response = self.take_response(&handle)?;
-        let raw = self.take_raw(response, max).await?;
-        let mut answer = answer::body(&raw.body);
-        answer.insert("trailers".into(), answer::fields(&raw.trailers));
+        let mut raw = self.take_raw(response).await?;
+        let mut left = max.unwrap_or(u64::MAX);
+        let mut body = Vec::new();
+        while left > 0 {
+            let piece = raw.read(left.min(u64::from(PIECE)) as usize).await?;
+            if piece.is_empty() {
+                break;
+            }
+            left -= piece.len() as u64;
+            body.extend_from_slice(&piece);
+        }
+        // A body that was not wanted to its end is dropped, not drained.
+        let trailers = if left > 0 { raw.trailers().await } else { Fields::new() };
+        let mut answer = answer::body(&body);
+        answer.insert("trailers".into(), answer::fields(&trailers));
         Ok(answer)
     }
 
@@ -399,10 +380,7 @@ impl Session {
         let Nothing {} = read(keys)?;
         let stats = self.stats(pool).await?;
         let host = self.host().map(|host| answer::host_stats(&host.stats()));
-        Ok(Answer::from_iter([
-            ("stats".into(), answer::pool_stats(&stats)),
-            ("host".into(), host.into()),
-        ]))
+        Ok(Answer::from_iter([("stats".into(), answer::pool_stats(&stats)), ("host".into(), host.into())]))
     }
 
     async fn do_drop(&mut self, keys: Answer) -> Result<Answer, Fault> {
@@ -413,36 +391,17 @@ impl Session {
             pool: Option<String>,
         }
         match read(keys)? {
-            Keys {
-                handle: Some(handle),
-                pool: None,
-            } => {
-                match self
-                    .names
-                    .handles
-                    .remove(&handle)
-                    .ok_or_else(|| unknown(&handle))?
-                {
+            Keys { handle: Some(handle), pool: None } => {
+                match self.names.handles.remove(&handle).ok_or_else(|| unknown(&handle))? {
                     Named::Pending(pending) => self.release(pending).await?,
                     Named::Response(response) => self.release(response).await?,
                 }
             }
-            Keys {
-                handle: None,
-                pool: Some(name),
-            } => {
+            Keys { handle: None, pool: Some(name) } => {
                 let pool = self.names.pools.remove(&name);
-                self.release(pool.ok_or_else(|| unknown_pool(&name))?)
-                    .await?;
+                self.release(pool.ok_or_else(|| unknown_pool(&name))?).await?;
             }
-            Keys {
-                handle: Some(_),
-                pool: Some(_),
-            }
-            | Keys {
-                handle: None,
-                pool: None,
-            } => {
+            Keys { handle: Some(_), pool: Some(_) } | Keys { handle: None, pool: None } => {
                 return Err(usage("drop: needs a handle or a pool"));
             }
         }
@@ -462,11 +421,7 @@ impl Session {
     }
 
     /// Answers a response: its head when it is kept, otherwise all of it.
-    async fn answer(
-        &mut self,
-        response: Response,
-        as_handle: Option<String>,
-    ) -> Result<Answer, Fault> {
+    async fn answer(&mut self, response: Response, as_handle: Option<String>) -> Result<Answer, Fault> {
         let Some(name) = as_handle else {
             return self.whole(response).await;
         };
@@ -501,18 +456,12 @@ impl Session {
                 if !matches!(failure, Failure::Trap(_)) {
                     self.release(response).await?;
                 }
-                Err(Fault {
-                    failure,
-                    beside: answer,
-                })
+                Err(Fault { failure, beside: answer })
             }
         }
     }
 
-    async fn pool_and_handle(
-        &mut self,
-        keys: &mut Answer,
-    ) -> Result<(Pool, Option<String>), Fault> {
+    async fn pool_and_handle(&mut self, keys: &mut Answer) -> Result<(Pool, Option<String>), Fault> {
         let as_handle = text(keys, "as")?;
         if let Some(name) = &as_handle {
             self.free(name)?;
@@ -557,9 +506,7 @@ impl Session {
             Some(Named::Response(response)) => Ok(response),
             Some(pending @ Named::Pending(_)) => {
                 self.names.handles.insert(handle.into(), pending);
-                Err(usage(format!(
-                    "handle {handle:?}: pending, not a response yet"
-                )))
+                Err(usage(format!("handle {handle:?}: pending, not a response yet")))
             }
             None => Err(unknown(handle)),
         }

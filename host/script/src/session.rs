@@ -4,6 +4,7 @@ use crate::{
     bindings::{Client, exports::urlpool::client::messages},
     error::{CallError, Failure, Past},
     pieces::Timer,
+    raw::RawBody,
     request::{Field, Options, Request},
     script::Names,
     state::{State, Transport},
@@ -16,8 +17,6 @@ use wasmtime::{
     component::{Resource, ResourceAny},
 };
 use wasmtime_wasi::p2::bindings::io::poll::HostPollable as _;
-use wasmtime_wasi::p2::{InputStream as _, Pollable as _, StreamError};
-use wasmtime_wasi_http::p2::body::HostFutureTrailers;
 
 /// Header or trailer fields in order, byte for byte.
 pub type Fields = Vec<(String, Vec<u8>)>;
@@ -60,11 +59,7 @@ pub struct Response {
 
 impl Response {
     fn since(begun: Instant) -> impl FnOnce(ResourceAny) -> Self {
-        move |any| Self {
-            any,
-            begun,
-            took: begun.elapsed(),
-        }
+        move |any| Self { any, begun, took: begun.elapsed() }
     }
 
     /// How long it took from the sending of the request to this response.
@@ -119,15 +114,6 @@ pub struct Head {
     pub not_retried: Option<String>,
 }
 
-/// A body as the server sent it.
-#[derive(Clone, Debug, Default)]
-pub struct Raw {
-    /// The bytes.
-    pub body: Vec<u8>,
-    /// The trailers, when the body was read to its end.
-    pub trailers: Fields,
-}
-
 /// The figures of a pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolStats {
@@ -153,13 +139,7 @@ impl Session {
             Transport::Pooled(host) => Some(host),
             Transport::Stock => None,
         };
-        Self {
-            store,
-            client,
-            names: Names::default(),
-            host,
-            trapped: None,
-        }
+        Self { store, client, names: Names::default(), host, trapped: None }
     }
 
     /// The host behind it; `None` with wasmtime's own handler.
@@ -187,10 +167,25 @@ impl Session {
             }
         };
         self.release_any(lent).await?;
-        Ok(Pool {
-            any: made?,
-            from_url: options.url.is_some(),
-        })
+        Ok(Pool { any: made?, from_url: options.url.is_some() })
+    }
+
+    /// Checks a request as far as that goes without sending it; files are not opened.
+    ///
+    /// # Errors
+    ///
+    /// Those of building the request.
+    pub async fn validate(&mut self, request: &Request, pool: Pool) -> Result<(), Failure> {
+        let mut request = Request { body_file: None, ..request.clone() };
+        for field in request.form.iter_mut().flatten() {
+            if let Some(path) = field.file.take() {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                field.filename.get_or_insert(name);
+                field.content = Some(String::new());
+            }
+        }
+        let built = self.build(&request, pool).await?;
+        self.release_any(built).await
     }
 
     /// Sends a request and waits for its response.
@@ -248,12 +243,7 @@ impl Session {
     /// # Errors
     ///
     /// Those of `pool.get`.
-    pub async fn get(
-        &mut self,
-        url: &str,
-        fields: &[(String, String)],
-        pool: Pool,
-    ) -> Result<Response, Failure> {
+    pub async fn get(&mut self, url: &str, fields: &[(String, String)], pool: Pool) -> Result<Response, Failure> {
         self.alive()?;
         let begun = Instant::now();
         let guest = self.client.urlpool_client_pool().pool();
@@ -290,10 +280,7 @@ impl Session {
         let begun = Instant::now();
         let guest = self.client.urlpool_client_pool().pool();
         let pending = guest.call_start(&mut self.store, pool.any, request).await;
-        Ok(Pending {
-            any: self.settled(pending)?,
-            begun,
-        })
+        Ok(Pending { any: self.settled(pending)?, begun })
     }
 
     /// Moves everything as far as it goes without blocking; whether this one has finished.
@@ -339,14 +326,9 @@ impl Session {
             wasmtime_wasi_io::poll::subscribe(table, timer)
         });
         let timer = self.settled(timer.transpose())?;
-        let lent: Vec<_> = timer
-            .iter()
-            .map(|timer| Resource::new_borrow(timer.rep()))
-            .collect();
+        let lent: Vec<_> = timer.iter().map(|timer| Resource::new_borrow(timer.rep())).collect();
         let guest = self.client.urlpool_client_pool().pool();
-        let finished = guest
-            .call_wait(&mut self.store, pool.any, &handles, &lent)
-            .await;
+        let finished = guest.call_wait(&mut self.store, pool.any, &handles, &lent).await;
         let finished = self.settled(finished)?;
         if let Some(timer) = timer {
             let dropped = self.store.data_mut().table().drop(timer);
@@ -385,12 +367,7 @@ impl Session {
             url: guest.call_url(&mut self.store, any).await?,
             headers: guest.call_headers(&mut self.store, any).await?,
             decoded: guest.call_decoded(&mut self.store, any).await?,
-            history: guest
-                .call_history(&mut self.store, any)
-                .await?
-                .into_iter()
-                .map(Past::from)
-                .collect(),
+            history: guest.call_history(&mut self.store, any).await?.into_iter().map(Past::from).collect(),
             not_retried: guest.call_not_retried(&mut self.store, any).await?,
         })
     }
@@ -412,16 +389,10 @@ impl Session {
     /// # Errors
     ///
     /// Those of `response.try-read`.
-    pub async fn try_read(
-        &mut self,
-        response: &Response,
-        max: u32,
-    ) -> Result<Option<Vec<u8>>, Failure> {
+    pub async fn try_read(&mut self, response: &Response, max: u32) -> Result<Option<Vec<u8>>, Failure> {
         self.alive()?;
         let guest = self.client.urlpool_client_messages().response();
-        let piece = guest
-            .call_try_read(&mut self.store, response.any, max)
-            .await;
+        let piece = guest.call_try_read(&mut self.store, response.any, max).await;
         self.told(piece).await
     }
 
@@ -433,9 +404,7 @@ impl Session {
     pub async fn read_all(&mut self, response: &Response, limit: u32) -> Result<Vec<u8>, Failure> {
         self.alive()?;
         let guest = self.client.urlpool_client_messages().response();
-        let body = guest
-            .call_read_all(&mut self.store, response.any, limit)
-            .await;
+        let body = guest.call_read_all(&mut self.store, response.any, limit).await;
         self.told(body).await
     }
 
@@ -447,9 +416,7 @@ impl Session {
     pub async fn read_text(&mut self, response: &Response, limit: u32) -> Result<String, Failure> {
         self.alive()?;
         let guest = self.client.urlpool_client_messages().response();
-        let text = guest
-            .call_read_text(&mut self.store, response.any, limit)
-            .await;
+        let text = guest.call_read_text(&mut self.store, response.any, limit).await;
         self.told(text).await
     }
 
@@ -465,65 +432,20 @@ impl Session {
         self.settled(trailers)
     }
 
-    /// Takes the body as the server sent it and reads it here, outside the component; `max` bytes of it at most.
+    /// Takes the body as the server sent it, to be read here, outside the component.
     ///
     /// # Errors
     ///
-    /// Those of `response.take-raw`, and `interrupted` when the body is cut.
-    pub async fn take_raw(&mut self, response: Response, max: Option<u64>) -> Result<Raw, Failure> {
+    /// Those of `response.take-raw`.
+    pub async fn take_raw(&mut self, response: Response) -> Result<RawBody, Failure> {
         self.alive()?;
         let guest = self.client.urlpool_client_messages().response();
         let body = guest.call_take_raw(&mut self.store, response.any).await;
         let body = self.told(body).await?;
-        let body = self
-            .store
-            .data_mut()
-            .table()
-            .delete(body)
-            .map_err(wasmtime::Error::from);
+        let body = self.store.data_mut().table().delete(body).map_err(wasmtime::Error::from);
         let mut body = self.settled(body)?;
-        let max = max.unwrap_or(u64::MAX);
-        let mut raw = Raw::default();
-        let cut = |error: String, received: usize| {
-            Failure::Call(Box::new(CallError {
-                kind: messages::ErrorKind::Interrupted,
-                message: format!("raw body: {error}"),
-                url: None,
-                phase: None,
-                limit: None,
-                elapsed: response.begun.elapsed(),
-                code: None,
-                status: None,
-                location: None,
-                expected: None,
-                received: Some(received as u64),
-                history: Vec::new(),
-            }))
-        };
-        let Some(mut stream) = body.take_stream() else {
-            return Err(cut("already taken".into(), 0));
-        };
-        loop {
-            let wanted = (max - raw.body.len() as u64).min(64 * 1024) as usize;
-            if wanted == 0 {
-                return Ok(raw);
-            }
-            match stream.blocking_read(wanted).await {
-                Ok(piece) => raw.body.extend_from_slice(&piece),
-                Err(StreamError::Closed) => break,
-                Err(error) => return Err(cut(error.to_string(), raw.body.len())),
-            }
-        }
-        drop(stream);
-        let mut trailers = body.into_future_trailers();
-        trailers.ready().await;
-        if let HostFutureTrailers::Done(Ok(Some(fields))) = trailers {
-            let fields = fields.iter();
-            raw.trailers = fields
-                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-                .collect();
-        }
-        Ok(raw)
+        let stream = body.take_stream();
+        Ok(RawBody { stream, body, begun: response.begun, received: 0 })
     }
 
     /// Closes a pool.
@@ -600,10 +522,7 @@ impl Session {
     }
 
     /// Takes the answer of a call that can fail, with all that the component knows of the failure.
-    pub(crate) async fn told<T>(
-        &mut self,
-        answer: wasmtime::Result<Result<T, messages::Error>>,
-    ) -> Result<T, Failure> {
+    pub(crate) async fn told<T>(&mut self, answer: wasmtime::Result<Result<T, messages::Error>>) -> Result<T, Failure> {
         match self.settled(answer)? {
             Ok(answer) => Ok(answer),
             Err(error) => {
@@ -622,22 +541,14 @@ impl Session {
             message: error.message,
             url: details.call_url(&mut self.store, any).await?,
             phase: details.call_phase(&mut self.store, any).await?,
-            limit: details
-                .call_limit(&mut self.store, any)
-                .await?
-                .map(Duration::from_nanos),
+            limit: details.call_limit(&mut self.store, any).await?.map(Duration::from_nanos),
             elapsed: Duration::from_nanos(details.call_elapsed(&mut self.store, any).await?),
             code: code.as_ref().map(crate::error::code_name),
             status: details.call_status(&mut self.store, any).await?,
             location: details.call_location(&mut self.store, any).await?,
             expected: details.call_expected(&mut self.store, any).await?,
             received: details.call_received(&mut self.store, any).await?,
-            history: details
-                .call_history(&mut self.store, any)
-                .await?
-                .into_iter()
-                .map(Past::from)
-                .collect(),
+            history: details.call_history(&mut self.store, any).await?.into_iter().map(Past::from).collect(),
         };
         any.resource_drop_async(&mut self.store).await?;
         Ok(read)
@@ -646,8 +557,6 @@ impl Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session")
-            .field("trapped", &self.trapped)
-            .finish_non_exhaustive()
+        f.debug_struct("Session").field("trapped", &self.trapped).finish_non_exhaustive()
     }
 }

@@ -5,12 +5,21 @@ use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView, default_hooks};
 
 /// Who carries the requests of a session.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Transport {
     /// urlpool's host, which keeps connections and uses them again; it can be shared by many sessions.
     Pooled(Host),
     /// wasmtime's own handler, with a connection for each request.
     Stock,
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pooled(_) => "Pooled",
+            Self::Stock => "Stock",
+        })
+    }
 }
 
 /// The state of a store; which one, its [`Transport`] says.
@@ -47,10 +56,7 @@ impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         match self {
             Self::Pooled(state) => state.ctx(),
-            Self::Stock(state) => WasiCtxView {
-                ctx: &mut state.wasi,
-                table: &mut state.table,
-            },
+            Self::Stock(state) => WasiCtxView { ctx: &mut state.wasi, table: &mut state.table },
         }
     }
 }
@@ -59,11 +65,9 @@ impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         match self {
             Self::Pooled(state) => state.http(),
-            Self::Stock(state) => WasiHttpCtxView {
-                hooks: default_hooks(),
-                table: &mut state.table,
-                ctx: &mut state.http,
-            },
+            Self::Stock(state) => {
+                WasiHttpCtxView { hooks: default_hooks(), table: &mut state.table, ctx: &mut state.http }
+            }
         }
     }
 }

@@ -1,0 +1,366 @@
+//! The command line: flags, and how they become options and requests.
+//!
+//! Longer than other files since every flag of `urlpool send` stands here once, with its help.
+
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
+use std::{path::PathBuf, time::Duration};
+use urlpool_script::parse_duration;
+
+/// How help and errors are coloured, on a terminal.
+const STYLES: styling::Styles = styling::Styles::styled()
+    .header(styling::AnsiColor::Yellow.on_default().bold())
+    .usage(styling::AnsiColor::Yellow.on_default().bold())
+    .literal(styling::AnsiColor::Green.on_default())
+    .placeholder(styling::AnsiColor::Cyan.on_default());
+
+/// An HTTP client that is a WebAssembly component: pooled connections, retries, redirects, timeouts, forms and files.
+#[derive(Debug, Parser)]
+#[command(name = "urlpool", version, styles = STYLES, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  urlpool demo                                     see what it does, against a server of its own
+  urlpool send http://127.0.0.1:8000/              print a page
+  urlpool send --json --stats URL URL URL          what happened, as JSON
+  echo '{\"op\":\"send\",\"url\":\"URL\"}' | urlpool script
+                                                   sequences of operations, as JSON lines
+
+Exit status: 0 when every request got a response, whatever its status; 1 when any failed; 2 for usage.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Send requests and print their responses.
+    Send(Box<SendArgs>),
+    /// Do the operations of a script of JSON lines; docs/script.md describes them.
+    Script(ScriptArgs),
+    /// Show what the client does, against an embedded server.
+    Demo,
+    /// Write out the component that this program embeds.
+    Component(ComponentArgs),
+    /// Print the component's interface.
+    Wit,
+}
+
+/// Flags of `urlpool send`.
+#[derive(Args, Debug)]
+#[command(after_help = "Durations are 300ms, 5s, 2m, a number of seconds, or none for no limit.
+
+Examples:
+  urlpool send http://127.0.0.1:8000/ --query q=urllib3
+  urlpool send URL -F title=Report -F 'file=@report.pdf;type=application/pdf'
+  urlpool send URL -T backup.tar -o answer.txt --timeout-write 5s
+  urlpool send URL --repeat 15 --stats -o /dev/null
+  urlpool send URL --repeat 64 --concurrency 64 --slots 8 --json
+  urlpool send --base http://127.0.0.1:8000/api/ users groups
+  urlpool send URL --retries 5 --retry-on 502,503 --backoff 200ms -v")]
+pub(crate) struct SendArgs {
+    /// What to ask for; with --base, relative to it.
+    #[arg(required = true, value_name = "URL")]
+    pub(crate) urls: Vec<String>,
+    /// Make the pool from this URL: one origin, relative targets.
+    #[arg(long, value_name = "URL")]
+    pub(crate) base: Option<String>,
+    /// The method [default: GET; POST with -d, -F or --json-body; PUT with -T].
+    #[arg(short = 'X', long = "request", value_name = "METHOD")]
+    pub(crate) method: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) content: ContentArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) pool: PoolArgs,
+    #[command(flatten)]
+    pub(crate) retry: RetryArgs,
+    #[command(flatten)]
+    pub(crate) redirect: RedirectArgs,
+    #[command(flatten)]
+    pub(crate) timeouts: TimeoutArgs,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+}
+
+/// What a request says.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Request")]
+pub(crate) struct ContentArgs {
+    /// Add a header; `Name:` alone sends no such header, `Name;` an empty one.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// Append a pair to the query.
+    #[arg(long, value_name = "K=V")]
+    pub(crate) query: Vec<String>,
+    /// Send this as the body; @file reads a file and @- the standard input; several are joined by `&`.
+    #[arg(short = 'd', long = "data", value_name = "DATA", group = "body")]
+    pub(crate) data: Vec<String>,
+    /// Stream this file as the body; `-` is the standard input.
+    #[arg(short = 'T', long = "upload-file", value_name = "FILE", group = "body")]
+    pub(crate) upload: Option<PathBuf>,
+    /// Send this JSON as the body; @file and @- as for -d.
+    #[arg(long, value_name = "JSON", group = "body")]
+    pub(crate) json_body: Option<String>,
+    /// Send a multipart form; `name=@path[;type=TYPE][;filename=NAME]` streams a file.
+    #[arg(short = 'F', long = "form", value_name = "NAME=VALUE", group = "body")]
+    pub(crate) form: Vec<String>,
+    /// The boundary of the form, instead of a random one.
+    #[arg(long, value_name = "TEXT", requires = "form")]
+    pub(crate) boundary: Option<String>,
+    /// Send basic credentials.
+    #[arg(short = 'u', long = "user", value_name = "USER:PASS", conflicts_with = "bearer")]
+    pub(crate) user: Option<String>,
+    /// Send a bearer token.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) bearer: Option<String>,
+}
+
+/// What is printed.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// Stream the body into a file, with a progress bar on a terminal; `-` is the standard output.
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Take the body as the server sent it, not decoded.
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Print one JSON object for each request, in their order.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the figures of pool and connections last, as JSON; on stderr unless --json is given.
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// Tell on stderr what is done; secrets are not shown.
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
+    /// Send all of it this many times.
+    #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true)]
+    pub(crate) repeat: usize,
+    /// Keep this many requests going at once, inside one instance of the component.
+    #[arg(long, value_name = "N", default_value_t = 1, hide_default_value = true)]
+    pub(crate) concurrency: usize,
+}
+
+/// The pool.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Pool")]
+pub(crate) struct PoolArgs {
+    /// Requests in flight to one origin, or none for no limit [default: 8].
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) slots: Option<Unlimited<u32>>,
+    /// Fail when all slots are taken, instead of waiting.
+    #[arg(long)]
+    pub(crate) no_block: bool,
+    /// Deliver each response at its head and read its body as a stream.
+    #[arg(long, conflicts_with = "preload")]
+    pub(crate) stream: bool,
+    /// Collect bodies up to this many bytes before their responses are delivered [default: 8388608].
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) preload: Option<u64>,
+    /// Fail when a decoded body has more bytes than this.
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub(crate) max_body: Option<Unlimited<u64>>,
+    /// Fail when a body of more than 1 MiB decodes to more than so many times its size, or none [default: 200].
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) max_ratio: Option<Unlimited<u32>>,
+    /// Neither ask for codings such as gzip nor undo them.
+    #[arg(long)]
+    pub(crate) no_decode: bool,
+    /// Fix what is otherwise random: jitter and boundaries.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// Retries.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Retries")]
+pub(crate) struct RetryArgs {
+    /// Retries of one request in total [default: 3].
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) retries: Option<Unlimited<u32>>,
+    /// Never send a request twice.
+    #[arg(long, conflicts_with_all = ["retries", "retry_connect", "retry_read", "retry_status", "retry_other", "retry_on", "retry_methods", "backoff", "backoff_max", "jitter", "no_retry_after", "retry_after_max", "raise_status"])]
+    pub(crate) no_retries: bool,
+    /// Retries of attempts that never reached the server.
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) retry_connect: Option<Unlimited<u32>>,
+    /// Retries of attempts that failed after they may have been sent.
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) retry_read: Option<Unlimited<u32>>,
+    /// Retries caused by a status.
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) retry_status: Option<Unlimited<u32>>,
+    /// Retries of every other cause.
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) retry_other: Option<Unlimited<u32>>,
+    /// Statuses worth another attempt, such as 502,503 [default: none; 413, 429 and 503 with Retry-After].
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(crate) retry_on: Option<Vec<u16>>,
+    /// Methods that may be repeated once they may have been sent, or any [default: the idempotent ones].
+    #[arg(long, value_name = "LIST|any", value_delimiter = ',')]
+    pub(crate) retry_methods: Option<Vec<String>>,
+    /// The delay that doubles; the first retry does not wait [default: 100ms].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) backoff: Option<Duration>,
+    /// What no delay exceeds [default: 10s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) backoff_max: Option<Duration>,
+    /// How delays are spread [default: full].
+    #[arg(long, value_name = "none|full")]
+    pub(crate) jitter: Option<JitterArg>,
+    /// Ignore Retry-After.
+    #[arg(long, conflicts_with = "retry_after_max")]
+    pub(crate) no_retry_after: bool,
+    /// The longest Retry-After that is waited for [default: 60s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) retry_after_max: Option<Duration>,
+    /// Fail when a status is still bad after the last retry, instead of delivering it.
+    #[arg(long)]
+    pub(crate) raise_status: bool,
+}
+
+/// Redirects.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Redirects")]
+pub(crate) struct RedirectArgs {
+    /// Hops of one request [default: 10].
+    #[arg(long, value_name = "N")]
+    pub(crate) redirects: Option<u32>,
+    /// Deliver redirects instead of following them.
+    #[arg(long, conflicts_with_all = ["redirects", "strip_header", "https_only"])]
+    pub(crate) no_redirects: bool,
+    /// A further header that does not cross to another origin.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) strip_header: Vec<String>,
+    /// Refuse hops whose target is not https.
+    #[arg(long)]
+    pub(crate) https_only: bool,
+}
+
+/// Timeouts.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Timeouts")]
+pub(crate) struct TimeoutArgs {
+    /// For all of a request: slots, attempts, hops, delays and the body [default: none].
+    #[arg(long, value_name = "DURATION", value_parser = limit)]
+    pub(crate) timeout: Option<Unlimited<Duration>>,
+    /// For a slot of the origin [default: 30s].
+    #[arg(long, value_name = "DURATION", value_parser = limit)]
+    pub(crate) timeout_slot: Option<Unlimited<Duration>>,
+    /// For resolving, connecting and the TLS handshake [default: 10s].
+    #[arg(long, value_name = "DURATION", value_parser = limit)]
+    pub(crate) timeout_connect: Option<Unlimited<Duration>>,
+    /// For a pause in sending the body [default: 60s].
+    #[arg(long, value_name = "DURATION", value_parser = limit)]
+    pub(crate) timeout_write: Option<Unlimited<Duration>>,
+    /// For the head of the response [default: 60s].
+    #[arg(long, value_name = "DURATION", value_parser = limit)]
+    pub(crate) timeout_first_byte: Option<Unlimited<Duration>>,
+    /// For a pause in the body of the response [default: 60s].
+    #[arg(long, value_name = "DURATION", value_parser = limit)]
+    pub(crate) timeout_between_bytes: Option<Unlimited<Duration>>,
+}
+
+/// The host behind the component.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Connections")]
+pub(crate) struct HostArgs {
+    /// Connections to one origin [default: 32].
+    #[arg(long, value_name = "N")]
+    pub(crate) connections: Option<usize>,
+    /// How long an unused connection is kept [default: 90s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) idle_timeout: Option<Duration>,
+    /// Trust the certificates of this PEM file too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+    /// Use these addresses for a host and port.
+    #[arg(long, value_name = "HOST:PORT:ADDR[,ADDR]")]
+    pub(crate) resolve: Vec<String>,
+    /// Who carries the requests: urlpool's host, or wasmtime's own handler for comparison.
+    #[arg(long, value_name = "pooled|stock", default_value = "pooled", hide_default_value = true)]
+    pub(crate) transport: TransportArg,
+}
+
+/// Flags of `urlpool script`.
+#[derive(Args, Debug)]
+#[command(after_help = "Each line is one operation and gets one line of answer; an error is an answer too.
+
+Example:
+  {\"op\": \"open\", \"pool\": \"p\", \"options\": {\"slots\": 2, \"timeouts\": {\"total\": \"5s\"}}}
+  {\"op\": \"start\", \"pool\": \"p\", \"as\": \"a\", \"url\": \"http://127.0.0.1:8000/\"}
+  {\"op\": \"wait\", \"pool\": \"p\", \"handles\": [\"a\"]}
+  {\"op\": \"finish\", \"handle\": \"a\"}
+  {\"op\": \"stats\", \"pool\": \"p\"}")]
+pub(crate) struct ScriptArgs {
+    /// The script; `-` is the standard input.
+    #[arg(default_value = "-")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
+}
+
+/// Flags of `urlpool component`.
+#[derive(Args, Debug)]
+pub(crate) struct ComponentArgs {
+    /// Where to write it; `-` is the standard output.
+    #[arg(short = 'o', long = "output", value_name = "FILE", required_unless_present = "measure")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print its size and how long it takes to make an instance.
+    #[arg(long, hide = true)]
+    pub(crate) measure: bool,
+}
+
+/// Who carries the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TransportArg {
+    Pooled,
+    Stock,
+}
+
+/// How delays are spread.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum JitterArg {
+    None,
+    Full,
+}
+
+/// A limit, or that there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unlimited<T>(pub(crate) Option<T>);
+
+fn count(text: &str) -> Result<Unlimited<u32>, String> {
+    number(text).map(Unlimited)
+}
+
+fn size(text: &str) -> Result<Unlimited<u64>, String> {
+    number(text).map(Unlimited)
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<Option<T>, String> {
+    match text {
+        "none" => Ok(None),
+        _ => text.parse().map(Some).map_err(|_| "expected a whole number or none".into()),
+    }
+}
+
+fn limit(text: &str) -> Result<Unlimited<Duration>, String> {
+    parse_duration(text).map(Unlimited)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text)?.ok_or_else(|| "a duration is needed here, not none".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

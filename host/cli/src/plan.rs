@@ -1,0 +1,428 @@
+//! From flags to the options of a pool, to requests and to a host; everything that can be wrong before a connection.
+
+use crate::args::{ContentArgs, HostArgs, JitterArg, PoolArgs, SendArgs, TransportArg};
+use anyhow::{Context as _, Result, bail};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use urlpool_host::{Host, Overrides, System};
+use urlpool_script::{
+    AtLimit, Base64, Field, Jitter, Options, Redirect, RedirectRules, Request, Retry, RetryRules, Timeouts, Transport,
+    WhenFull,
+};
+
+/// The settings of the pool. All policies stand there, and none on a request.
+pub(crate) fn options(args: &SendArgs) -> Options {
+    let PoolArgs { slots, no_block, stream, preload, max_body, max_ratio, no_decode, seed } = &args.pool;
+    // What goes straight into a file, or is taken as it was sent, is never collected first.
+    let streamed = *stream || args.output.raw || args.output.output.is_some();
+    Options {
+        url: args.base.clone(),
+        slots: slots.map(|slots| slots.0),
+        when_full: no_block.then_some(WhenFull::Refuse),
+        origins: None,
+        headers: Vec::new(),
+        remove_headers: Vec::new(),
+        retry: retry(args),
+        redirect: redirect(args),
+        timeouts: Some(timeouts(args)),
+        decode: no_decode.then_some(false),
+        preload: match preload {
+            Some(bytes) => Some(Some(*bytes)),
+            None => streamed.then_some(None),
+        },
+        max_body: max_body.map(|limit| limit.0),
+        max_ratio: max_ratio.map(|limit| limit.0),
+        seed: *seed,
+    }
+}
+
+fn retry(args: &SendArgs) -> Option<Retry> {
+    let flags = &args.retry;
+    if flags.no_retries {
+        return Some(Retry::Never);
+    }
+    let methods = flags.retry_methods.as_ref().map(|methods| match methods.as_slice() {
+        [any] if any == "any" => None,
+        methods => Some(methods.to_vec()),
+    });
+    Some(Retry::Rules(Box::new(RetryRules {
+        limit: flags.retries.map(|limit| limit.0),
+        connect: flags.retry_connect.map(|limit| limit.0),
+        read: flags.retry_read.map(|limit| limit.0),
+        status: flags.retry_status.map(|limit| limit.0),
+        other: flags.retry_other.map(|limit| limit.0),
+        methods,
+        statuses: flags.retry_on.clone(),
+        backoff: flags.backoff,
+        ceiling: flags.backoff_max,
+        jitter: flags.jitter.map(|jitter| match jitter {
+            JitterArg::None => Jitter::None,
+            JitterArg::Full => Jitter::Full,
+        }),
+        retry_after: match flags.no_retry_after {
+            true => Some(None),
+            false => flags.retry_after_max.map(Some),
+        },
+        at_limit: flags.raise_status.then_some(AtLimit::Fail),
+    })))
+}
+
+fn redirect(args: &SendArgs) -> Option<Redirect> {
+    let flags = &args.redirect;
+    if flags.no_redirects {
+        return Some(Redirect::Never);
+    }
+    let names = &flags.strip_header;
+    Some(Redirect::Rules(RedirectRules {
+        limit: flags.redirects,
+        private_headers: (!names.is_empty()).then(|| names.clone()),
+        downgrade: None,
+        https_only: flags.https_only.then_some(true),
+        at_limit: None,
+    }))
+}
+
+fn timeouts(args: &SendArgs) -> Timeouts {
+    let flags = &args.timeouts;
+    Timeouts {
+        slot: flags.timeout_slot.map(|limit| limit.0),
+        connect: flags.timeout_connect.map(|limit| limit.0),
+        write: flags.timeout_write.map(|limit| limit.0),
+        first_byte: flags.timeout_first_byte.map(|limit| limit.0),
+        between_bytes: flags.timeout_between_bytes.map(|limit| limit.0),
+        total: flags.timeout.map(|limit| limit.0),
+    }
+}
+
+/// One request for each URL.
+///
+/// # Errors
+///
+/// One line that names the flag and what is wrong with it.
+pub(crate) fn requests(args: &SendArgs) -> Result<Vec<Request>> {
+    if args.output.repeat == 0 || args.output.concurrency == 0 {
+        bail!("--repeat, --concurrency: at least 1");
+    }
+    let sent = args.urls.len().saturating_mul(args.output.repeat);
+    if sent > 1 && reads_stdin(&args.content) {
+        bail!("standard input: it can be sent once, not {sent} times");
+    }
+    if sent > 1 && args.output.output.as_deref().is_some_and(keeps_one) {
+        bail!("-o: one file cannot hold the bodies of {sent} requests");
+    }
+    let template = template(&args.content, args.method.as_deref())?;
+    Ok(args.urls.iter().map(|url| Request { url: url.clone(), ..template.clone() }).collect())
+}
+
+/// Whether a second body would overwrite the first.
+fn keeps_one(output: &Path) -> bool {
+    output != Path::new("-") && output != Path::new("/dev/null")
+}
+
+fn reads_stdin(content: &ContentArgs) -> bool {
+    // -d and --json-body read it once into memory; what is streamed is gone after the first request.
+    let streamed = |field: &String| field.split_once('=').is_some_and(|(_, v)| is_stdin(v));
+    content.upload.as_deref() == Some(Path::new("-")) || content.form.iter().any(streamed)
+}
+
+fn is_stdin(form_value: &str) -> bool {
+    form_value == "@-" || form_value.starts_with("@-;")
+}
+
+fn template(content: &ContentArgs, method: Option<&str>) -> Result<Request> {
+    let mut request = Request::default();
+    for header in &content.headers {
+        match header.split_once(':') {
+            Some((name, value)) if value.trim().is_empty() => {
+                request.remove_headers.push(name.trim().into());
+            }
+            Some((name, value)) => {
+                // Spaces and tabs alone: a line break must reach the check that refuses it.
+                let value = value.trim_matches([' ', '\t']);
+                request.headers.push((name.trim_end_matches([' ', '\t']).into(), value.into()));
+            }
+            None => match header.strip_suffix(';') {
+                Some(name) => request.headers.push((name.into(), String::new())),
+                None => bail!("-H {header:?}: expected `Name: value`"),
+            },
+        }
+    }
+    for pair in &content.query {
+        let (name, value) = pair.split_once('=').with_context(|| format!("--query {pair:?}: expected `name=value`"))?;
+        request.query.push((name.into(), value.into()));
+    }
+    if let Some(user) = &content.user {
+        let (user, password) = user.split_once(':').context("-u: expected `user:password`")?;
+        request.basic = Some((user.into(), password.into()));
+    }
+    request.bearer = content.bearer.clone();
+
+    let mut implied = "GET";
+    let mut media_type = None;
+    if !content.data.is_empty() {
+        let parts = content.data.iter().map(|data| bytes("-d", data)).collect::<Result<Vec<_>>>()?;
+        request.body_base64 = Some(Base64(parts.join(&b'&')));
+        (implied, media_type) = ("POST", Some("application/x-www-form-urlencoded"));
+    }
+    if let Some(json) = &content.json_body {
+        let json = bytes("--json-body", json)?;
+        // Checked but not rewritten: the server gets the numbers and the spaces as they were given.
+        serde_json::from_slice::<serde::de::IgnoredAny>(&json).context("--json-body: not JSON")?;
+        request.body_base64 = Some(Base64(json));
+        (implied, media_type) = ("POST", Some("application/json"));
+    }
+    if let Some(path) = &content.upload {
+        readable("-T", path)?;
+        request.body_file = Some(path.clone());
+        implied = "PUT";
+    }
+    if !content.form.is_empty() {
+        let fields = content.form.iter().map(|text| field(text)).collect::<Result<_>>()?;
+        request.form = Some(fields);
+        request.multipart = true;
+        request.boundary = content.boundary.clone();
+        implied = "POST";
+    }
+    let said = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-type");
+    let removed = |name: &String| name.eq_ignore_ascii_case("content-type");
+    let chosen = request.headers.iter().any(said) || request.remove_headers.iter().any(removed);
+    if let Some(media_type) = media_type.filter(|_| !chosen) {
+        request.headers.push(("Content-Type".into(), media_type.into()));
+    }
+    request.method = method.unwrap_or(implied).into();
+    Ok(request)
+}
+
+/// The bytes that a flag means: its text, or those of a file.
+fn bytes(flag: &str, text: &str) -> Result<Vec<u8>> {
+    let Some(path) = text.strip_prefix('@') else { return Ok(text.into()) };
+    if path == "-" {
+        let mut all = Vec::new();
+        std::io::stdin().read_to_end(&mut all).with_context(|| format!("{flag} @-"))?;
+        return Ok(all);
+    }
+    std::fs::read(path).with_context(|| format!("{flag} @{path}"))
+}
+
+/// Checks that a file that will be streamed can be read.
+fn readable(flag: &str, path: &Path) -> Result<()> {
+    if path == Path::new("-") {
+        return Ok(());
+    }
+    let named = || format!("{flag} {}", path.display());
+    let file = std::fs::File::open(path).with_context(named)?;
+    if file.metadata().with_context(named)?.is_dir() {
+        bail!("{}: is a directory", named());
+    }
+    Ok(())
+}
+
+/// One `-F`: `name=value`, or `name=@path[;type=…][;filename=…]`.
+fn field(text: &str) -> Result<Field> {
+    let (name, value) = text.split_once('=').with_context(|| format!("-F {text:?}: expected `name=value`"))?;
+    let Some(file) = value.strip_prefix('@') else { return Ok(Field::text(name, value)) };
+    let mut path = file;
+    let mut media_type = None;
+    let mut filename = None;
+    // From the end, since a path may hold a semicolon itself.
+    while let Some((rest, setting)) = path.rsplit_once(';') {
+        match setting.trim_start().split_once('=') {
+            Some(("type", value)) => media_type = Some(value.to_owned()),
+            Some(("filename", value)) => filename = Some(value.trim_matches('"').to_owned()),
+            Some(_) | None => break,
+        }
+        path = rest;
+    }
+    let path = PathBuf::from(path);
+    readable("-F", &path)?;
+    let stdin = path == Path::new("-");
+    Ok(Field {
+        name: name.into(),
+        media_type: media_type.or_else(|| guess(&path).map(str::to_owned)),
+        filename: filename.or_else(|| stdin.then(|| "-".into())),
+        file: Some(path),
+        ..Field::default()
+    })
+}
+
+/// The media type that a file's name suggests.
+fn guess(path: &Path) -> Option<&'static str> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    MEDIA_TYPES.iter().find(|(known, _)| *known == extension).map(|(_, media_type)| *media_type)
+}
+
+/// What people upload most; anything else is `application/octet-stream`.
+const MEDIA_TYPES: [(&str, &str); 26] = [
+    ("avif", "image/avif"),
+    ("css", "text/css"),
+    ("csv", "text/csv"),
+    ("gif", "image/gif"),
+    ("gz", "application/gzip"),
+    ("htm", "text/html"),
+    ("html", "text/html"),
+    ("jpeg", "image/jpeg"),
+    ("jpg", "image/jpeg"),
+    ("js", "text/javascript"),
+    ("json", "application/json"),
+    ("md", "text/markdown"),
+    ("mp3", "audio/mpeg"),
+    ("mp4", "video/mp4"),
+    ("pdf", "application/pdf"),
+    ("png", "image/png"),
+    ("svg", "image/svg+xml"),
+    ("tar", "application/x-tar"),
+    ("tif", "image/tiff"),
+    ("txt", "text/plain"),
+    ("wasm", "application/wasm"),
+    ("wav", "audio/wav"),
+    ("webp", "image/webp"),
+    ("xml", "application/xml"),
+    ("zip", "application/zip"),
+    ("zst", "application/zstd"),
+];
+
+/// The host that the flags describe.
+///
+/// # Errors
+///
+/// One line that names the flag and what is wrong with it.
+pub(crate) fn transport(args: &HostArgs) -> Result<Transport> {
+    let HostArgs { connections, idle_timeout, cacert, resolve, transport } = args;
+    if *transport == TransportArg::Stock {
+        let given = [
+            ("--connections", connections.is_some()),
+            ("--idle-timeout", idle_timeout.is_some()),
+            ("--cacert", cacert.is_some()),
+            ("--resolve", !resolve.is_empty()),
+        ];
+        if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
+            bail!("{flag}: wasmtime's own handler has no such setting; use --transport pooled");
+        }
+        return Ok(Transport::Stock);
+    }
+    let mut builder = Host::builder();
+    if let Some(limit) = connections {
+        // The total is a second limit; the one that is asked for must not be cut by it.
+        let total = DEFAULT_CONNECTIONS.max(*limit);
+        builder = builder.connections_per_origin(*limit).connections(total);
+    }
+    if let Some(timeout) = idle_timeout {
+        builder = builder.idle_timeout(*timeout);
+    }
+    if let Some(path) = cacert {
+        let named = || format!("--cacert {}", path.display());
+        let pem = std::fs::read(path).with_context(named)?;
+        builder = builder.add_roots_pem(&pem).with_context(named)?;
+    }
+    if !resolve.is_empty() {
+        let mut overrides = Overrides::new(Arc::new(System));
+        for text in resolve {
+            overrides.add(text).context("--resolve")?;
+        }
+        builder = builder.resolver(Arc::new(overrides));
+    }
+    Ok(Transport::Pooled(builder.build()?))
+}
+
+/// The host's own default of connections in total.
+const DEFAULT_CONNECTIONS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser as _;
+
+    fn parse(line: &[&str]) -> Box<SendArgs> {
+        let line = ["urlpool", "send"].iter().chain(line);
+        match Cli::try_parse_from(line).unwrap().command {
+            Command::Send(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn request(line: &[&str]) -> Request {
+        requests(&parse(line)).unwrap().remove(0)
+    }
+
+    fn refused(line: &[&str]) -> String {
+        format!("{:#}", requests(&parse(line)).unwrap_err())
+    }
+
+    #[test]
+    fn the_body_implies_the_method() {
+        assert_eq!(request(&["u"]).method, "GET");
+        assert_eq!(request(&["u", "-d", "a"]).method, "POST");
+        assert_eq!(request(&["u", "-F", "a=b"]).method, "POST");
+        assert_eq!(request(&["u", "-d", "a", "-X", "PATCH"]).method, "PATCH");
+    }
+
+    #[test]
+    fn data_is_joined_and_typed_as_a_form_unless_said_otherwise() {
+        let form = request(&["u", "-d", "a=1", "-d", "b=2"]);
+        assert_eq!(form.body_base64.unwrap().0, b"a=1&b=2");
+        assert_eq!(form.headers[0].1, "application/x-www-form-urlencoded");
+        let text = request(&["u", "-d", "a", "-H", "content-type: text/plain"]);
+        assert_eq!(text.headers, [("content-type".into(), "text/plain".into())]);
+        assert!(request(&["u", "-d", "a", "-H", "Content-Type:"]).headers.is_empty());
+    }
+
+    #[test]
+    fn json_is_checked_but_sent_as_it_was_given() {
+        let json = request(&["u", "--json-body", "{ \"n\": 1.10 }"]);
+        assert_eq!(json.body_base64.unwrap().0, b"{ \"n\": 1.10 }");
+        assert!(refused(&["u", "--json-body", "{"]).contains("--json-body"));
+    }
+
+    #[test]
+    fn a_form_file_takes_its_type_and_name_from_the_end() {
+        let manifest = concat!("f=@", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml;type=text/x;filename=b;c");
+        assert!(refused(&["u", "-F", manifest]).contains("Cargo.toml"));
+        let manifest = manifest.replace("b;c", "b.txt");
+        let field = request(&["u", "-F", &manifest]).form.unwrap().remove(0);
+        assert_eq!(field.media_type.as_deref(), Some("text/x"));
+        assert_eq!(field.filename.as_deref(), Some("b.txt"));
+        assert!(field.file.unwrap().ends_with("Cargo.toml"));
+    }
+
+    #[test]
+    fn a_media_type_is_guessed_from_the_name() {
+        assert_eq!(guess(Path::new("a/B.PNG")), Some("image/png"));
+        assert_eq!(guess(Path::new("a.bin")), None);
+        assert!(MEDIA_TYPES.is_sorted());
+    }
+
+    #[test]
+    fn bad_flags_are_named() {
+        assert!(refused(&["u", "-H", "no-colon"]).contains("no-colon"));
+        assert!(refused(&["u", "-T", "/does/not/exist"]).contains("/does/not/exist"));
+        assert!(refused(&["u", "-d", "@/does/not/exist"]).contains("/does/not/exist"));
+        assert!(refused(&["u", "-F", "f=@/does/not/exist"]).contains("/does/not/exist"));
+        assert!(refused(&["u", "--query", "q"]).contains("--query"));
+        assert!(refused(&["u", "u", "-o", "f"]).contains("-o"));
+        assert!(refused(&["u", "--repeat", "2", "-T", "-"]).contains("standard input"));
+    }
+
+    #[test]
+    fn a_line_break_in_a_header_is_left_for_the_component_to_refuse() {
+        let request = request(&["u", "-H", "a: b\r\nc: d"]);
+        assert_eq!(request.headers, [("a".into(), "b\r\nc: d".into())]);
+    }
+
+    #[test]
+    fn a_file_of_output_streams_unless_a_preload_is_asked_for() {
+        assert_eq!(options(&parse(&["u"])).preload, None);
+        assert_eq!(options(&parse(&["u", "-o", "f"])).preload, Some(None));
+        assert_eq!(options(&parse(&["u", "-o", "f", "--preload", "9"])).preload, Some(Some(9)));
+        assert_eq!(options(&parse(&["u", "--raw"])).preload, Some(None));
+    }
+
+    #[test]
+    fn the_stock_handler_takes_no_settings_of_ours() {
+        let args = parse(&["u", "--transport", "stock", "--connections", "1"]);
+        assert!(transport(&args.host).unwrap_err().to_string().contains("--connections"));
+    }
+}

@@ -1,0 +1,410 @@
+//! `urlpool send`: requests out, bodies or JSON lines in, in the order of the requests.
+
+use crate::{
+    args::{OutputArgs, SendArgs},
+    plan,
+    verbose::Verbose,
+};
+use anyhow::{Context as _, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs::File,
+    io::{self, IsTerminal as _, Write},
+    path::Path,
+    time::Duration,
+};
+use urlpool_script::{Failure, Fields, Head, Pending, Pool, Program, RawBody, Request, Response, Session, answer};
+
+/// Sends what the flags say; the exit code says whether each request got a response.
+///
+/// # Errors
+///
+/// One line about what is wrong before anything is sent.
+pub(crate) async fn run(args: &SendArgs) -> Result<u8> {
+    let requests = plan::requests(args)?;
+    let options = plan::options(args);
+    let transport = plan::transport(&args.host)?;
+    let mut session = Program::embedded()?.session(transport).await?;
+    let pool = session.open(&options).await?;
+    if !args.output.json {
+        // All of them before the first: a mistake in the last URL should not cost a request.
+        for request in &requests {
+            session.validate(request, pool).await?;
+        }
+    }
+    let total = requests.len() * args.output.repeat;
+    let mut sending = Sending {
+        session,
+        pool,
+        requests,
+        total,
+        verbose: Verbose::new(args.output.verbose),
+        printer: Printer::new(&args.output),
+    };
+    match args.output.concurrency {
+        1 => sending.one_by_one().await?,
+        limit => sending.side_by_side(limit).await?,
+    }
+    if args.output.stats {
+        let stats = stats(&mut sending.session, pool).await?;
+        sending.printer.stats(&stats)?;
+    }
+    Ok(u8::from(sending.printer.failed))
+}
+
+struct Sending {
+    session: Session,
+    pool: Pool,
+    requests: Vec<Request>,
+    total: usize,
+    verbose: Verbose,
+    printer: Printer,
+}
+
+impl Sending {
+    fn request(&self, index: usize) -> &Request {
+        &self.requests[index % self.requests.len()]
+    }
+
+    async fn one_by_one(&mut self) -> Result<()> {
+        for index in 0..self.total {
+            let request = self.request(index).clone();
+            self.verbose.sending(&request);
+            let answer = self.session.send(&request, self.pool).await;
+            // With one at a time a body can go out while it comes in.
+            let sink = self.printer.sink();
+            let outcome = self.read(answer, sink).await?;
+            self.report(index, outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps up to `limit` requests going; the component multiplexes them.
+    async fn side_by_side(&mut self, limit: usize) -> Result<()> {
+        let mut next = 0;
+        let mut going: VecDeque<(usize, Pending)> = VecDeque::new();
+        // What finished before its turn to be printed.
+        let mut early = BTreeMap::new();
+        let mut printed = 0;
+        while printed < self.total {
+            while next < self.total && going.len() < limit {
+                let request = self.request(next).clone();
+                self.verbose.sending(&request);
+                match self.session.start(&request, self.pool).await {
+                    Ok(pending) => going.push_back((next, pending)),
+                    Err(failure) => {
+                        early.insert(next, Outcome::failed(failure));
+                    }
+                }
+                next += 1;
+            }
+            let pending: Vec<&Pending> = going.iter().map(|(_, pending)| pending).collect();
+            let finished = self.session.wait(&pending, None, self.pool).await;
+            let mut finished = match finished {
+                Ok(finished) => finished,
+                // Trapped: every finish says so, and so the rest is told too.
+                Err(_) => (0..going.len()).collect(),
+            };
+            // From the back, so that the indices in front stay what they are.
+            finished.sort_unstable();
+            for at in finished.into_iter().rev() {
+                let Some((index, pending)) = going.remove(at) else { continue };
+                let answer = self.session.finish(pending).await;
+                let outcome = self.read(answer, Sink::Memory).await?;
+                early.insert(index, outcome);
+            }
+            while let Some(outcome) = early.remove(&printed) {
+                self.report(printed, outcome)?;
+                printed += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a response to its end, into where it belongs.
+    async fn read(&mut self, answer: Result<Response, Failure>, sink: Sink) -> Result<Outcome> {
+        let response = match answer {
+            Ok(response) => response,
+            Err(failure) => return Ok(Outcome::failed(failure)),
+        };
+        let head = match self.session.head(&response).await {
+            Ok(head) => head,
+            Err(failure) => return Ok(Outcome::failed(failure)),
+        };
+        let mut body = Receiving::new(sink, &head)?;
+        let mut outcome = Outcome::default();
+        let begun = std::time::Instant::now();
+        let before = response.took();
+        if self.printer.raw {
+            match self.session.take_raw(response).await {
+                Ok(mut raw) => match receive_raw(&mut raw, &mut body).await? {
+                    Some(failure) => outcome.failure = Some(failure),
+                    None => outcome.trailers = raw.trailers().await,
+                },
+                Err(failure) => outcome.failure = Some(failure),
+            }
+        } else {
+            outcome.failure = loop {
+                match self.session.read(&response, PIECE).await {
+                    Ok(piece) if piece.is_empty() => break None,
+                    Ok(piece) => body.write(&piece)?,
+                    Err(failure) => break Some(failure),
+                }
+            };
+            if outcome.failure.is_none() {
+                match self.session.trailers(&response).await {
+                    Ok(trailers) => outcome.trailers = trailers,
+                    Err(failure) => outcome.failure = Some(failure),
+                }
+            }
+            if let Err(failure) = self.session.release(response).await {
+                outcome.failure.get_or_insert(failure);
+            }
+        }
+        outcome.elapsed = before + begun.elapsed();
+        outcome.head = Some(head);
+        body.finish(&mut outcome)?;
+        Ok(outcome)
+    }
+
+    fn report(&mut self, index: usize, outcome: Outcome) -> Result<()> {
+        self.verbose.received(outcome.head.as_ref(), outcome.failure.as_ref(), outcome.elapsed);
+        let request = &self.requests[index % self.requests.len()];
+        self.printer.print(index, request, outcome)
+    }
+}
+
+/// How much is read at once.
+const PIECE: u32 = 64 * 1024;
+
+async fn receive_raw(raw: &mut RawBody, body: &mut Receiving) -> Result<Option<Failure>> {
+    loop {
+        match raw.read(PIECE as usize).await {
+            Ok(piece) if piece.is_empty() => return Ok(None),
+            Ok(piece) => body.write(&piece)?,
+            Err(failure) => return Ok(Some(failure)),
+        }
+    }
+}
+
+/// What came of one request.
+#[derive(Default)]
+struct Outcome {
+    head: Option<Head>,
+    /// The body, where it was kept.
+    body: Option<Vec<u8>>,
+    body_bytes: u64,
+    body_sha256: Option<String>,
+    trailers: Fields,
+    elapsed: Duration,
+    failure: Option<Failure>,
+}
+
+impl Outcome {
+    fn failed(failure: Failure) -> Self {
+        let elapsed = match &failure {
+            Failure::Call(error) => error.elapsed,
+            _ => Duration::ZERO,
+        };
+        Self { failure: Some(failure), elapsed, ..Self::default() }
+    }
+}
+
+/// Where a body goes while it comes in.
+enum Sink {
+    Memory,
+    Stdout,
+    File(std::path::PathBuf),
+}
+
+/// A body on its way.
+struct Receiving {
+    target: Target,
+    digest: Sha256,
+    bytes: u64,
+    bar: ProgressBar,
+}
+
+enum Target {
+    Memory(Vec<u8>),
+    Stdout,
+    File(File, std::path::PathBuf),
+}
+
+impl Receiving {
+    fn new(sink: Sink, head: &Head) -> Result<Self> {
+        let (target, bar) = match sink {
+            Sink::Memory => (Target::Memory(Vec::new()), ProgressBar::hidden()),
+            Sink::Stdout => (Target::Stdout, ProgressBar::hidden()),
+            Sink::File(path) => {
+                let file = File::create(&path).with_context(|| format!("-o {}", path.display()))?;
+                (Target::File(file, path), progress(head))
+            }
+        };
+        Ok(Self { target, digest: Sha256::new(), bytes: 0, bar })
+    }
+
+    fn write(&mut self, piece: &[u8]) -> Result<()> {
+        self.bytes += piece.len() as u64;
+        self.digest.update(piece);
+        self.bar.inc(piece.len() as u64);
+        match &mut self.target {
+            Target::Memory(body) => body.extend_from_slice(piece),
+            Target::Stdout => io::stdout().write_all(piece).context("standard output")?,
+            Target::File(file, path) => {
+                file.write_all(piece).with_context(|| format!("-o {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, outcome: &mut Outcome) -> Result<()> {
+        self.bar.finish_and_clear();
+        outcome.body_bytes = self.bytes;
+        outcome.body_sha256 = Some(answer::hex(&self.digest.finalize()));
+        match self.target {
+            Target::Memory(body) => outcome.body = Some(body),
+            Target::Stdout => io::stdout().flush().context("standard output")?,
+            Target::File(..) => {}
+        }
+        Ok(())
+    }
+}
+
+/// A progress bar on a terminal, with an end where the length is known.
+fn progress(head: &Head) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let length = |(name, value): &(String, Vec<u8>)| match name.eq_ignore_ascii_case("content-length") {
+        true => std::str::from_utf8(value).ok()?.parse().ok(),
+        false => None,
+    };
+    let length: Option<u64> = head.headers.iter().find_map(length);
+    let template = match length {
+        Some(_) => "{wide_bar:.green} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}",
+        None => "{spinner:.green} {decimal_bytes} {decimal_bytes_per_sec}",
+    };
+    let style = ProgressStyle::with_template(template);
+    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Prints outcomes, one after the other.
+struct Printer {
+    json: bool,
+    raw: bool,
+    output: Option<std::path::PathBuf>,
+    failed: bool,
+}
+
+impl Printer {
+    fn new(args: &OutputArgs) -> Self {
+        let output = args.output.clone().filter(|path| path != Path::new("-"));
+        Self { json: args.json, raw: args.raw, output, failed: false }
+    }
+
+    fn sink(&self) -> Sink {
+        match &self.output {
+            Some(path) => Sink::File(path.clone()),
+            None if self.json => Sink::Memory,
+            None => Sink::Stdout,
+        }
+    }
+
+    fn print(&mut self, index: usize, request: &Request, outcome: Outcome) -> Result<()> {
+        self.failed |= outcome.failure.is_some();
+        if self.json {
+            return line(&to_json(index, request, &outcome));
+        }
+        // What was collected beside others is written now, in its turn.
+        if let Some(body) = &outcome.body {
+            match &self.output {
+                Some(path) => {
+                    std::fs::write(path, body).with_context(|| format!("-o {}", path.display()))?;
+                }
+                None => {
+                    io::stdout().write_all(body).context("standard output")?;
+                    io::stdout().flush().context("standard output")?;
+                }
+            }
+        }
+        if let Some(failure) = &outcome.failure {
+            eprintln!("urlpool: {failure}");
+        }
+        Ok(())
+    }
+
+    fn stats(&self, stats: &Value) -> Result<()> {
+        match self.json {
+            true => line(stats),
+            false => {
+                eprintln!("{stats}");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn line(value: &Value) -> Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{value}").and_then(|()| out.flush()).context("standard output")
+}
+
+fn to_json(index: usize, request: &Request, outcome: &Outcome) -> Value {
+    let head = outcome.head.as_ref();
+    let error = match &outcome.failure {
+        Some(Failure::Call(error)) => Some(error),
+        _ => None,
+    };
+    let history =
+        head.map(|head| head.history.as_slice()).or(error.map(|error| error.history.as_slice())).unwrap_or_default();
+    let url = head.map(|head| head.url.clone()).or_else(|| error.and_then(|e| e.url.clone()));
+    let begun = head.is_some() || outcome.failure.as_ref().is_some_and(reached_the_host);
+    json!({
+        "index": index,
+        "method": request.method,
+        "request_url": request.url,
+        "url": url,
+        "status": head.map(|head| head.status),
+        "headers": head.map(|head| answer::fields(&head.headers)),
+        "trailers": head.map(|_| answer::fields(&outcome.trailers)),
+        "body_base64": outcome.body.as_deref().map(answer::base64),
+        "body_bytes": head.map(|_| outcome.body_bytes),
+        "body_sha256": outcome.body_sha256,
+        "decoded": head.map(|head| head.decoded),
+        "attempts": history.len() + usize::from(begun),
+        "history": answer::history(history),
+        "not_retried_because": head.and_then(|head| head.not_retried.clone()),
+        "elapsed_ms": answer::millis(outcome.elapsed),
+        "error": outcome.failure.as_ref().map(answer::error),
+    })
+}
+
+/// Whether the last attempt of a failed call was one: some failures come before it.
+fn reached_the_host(failure: &Failure) -> bool {
+    !matches!(failure.kind(), "invalid-request" | "pool-exhausted" | "closed" | "usage" | "trap")
+}
+
+/// The figures of host and pool in one object; null where the host does not count.
+async fn stats(session: &mut Session, pool: Pool) -> Result<Value> {
+    let host = session.host().map(|host| answer::host_stats(&host.stats()));
+    let pool = session.stats(pool).await?;
+    let of_host = |key: &str| host.as_ref().map(|host| host[key].clone());
+    Ok(json!({"stats": {
+        "opened": of_host("opened"),
+        "reused": of_host("reused"),
+        "resent": of_host("resent"),
+        "discarded": of_host("discarded"),
+        "evicted": of_host("evicted"),
+        "idle": of_host("idle"),
+        "live": of_host("live"),
+        "waiting": of_host("waiting"),
+        "requests": pool.requests,
+        "retries": pool.retries,
+        "redirects": pool.redirects,
+    }}))
+}

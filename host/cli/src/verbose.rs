@@ -1,0 +1,123 @@
+//! What `-v` tells: requests as they were asked for, responses as they came, without secrets.
+
+use std::{
+    io::{IsTerminal as _, stderr},
+    time::Duration,
+};
+use urlpool_script::{Failure, Fields, Head, Past, Request};
+
+/// Tells on stderr, or nothing.
+pub(crate) struct Verbose {
+    told: bool,
+    dim: bool,
+}
+
+impl Verbose {
+    pub(crate) fn new(told: bool) -> Self {
+        Self { told, dim: stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+    }
+
+    /// Tells that a request is being sent.
+    pub(crate) fn sending(&self, request: &Request) {
+        self.tell(format!("> {} {}", request.method, without_userinfo(&request.url)));
+        for (name, value) in &request.headers {
+            self.tell(format!("> {name}: {}", shown(name, value)));
+        }
+        if request.basic.is_some() {
+            self.tell("> Authorization: Basic (not shown)".into());
+        }
+        if request.bearer.is_some() {
+            self.tell("> Authorization: Bearer (not shown)".into());
+        }
+    }
+
+    /// Tells what came of it.
+    pub(crate) fn received(&self, head: Option<&Head>, failure: Option<&Failure>, took: Duration) {
+        let past = match (head, failure) {
+            (Some(head), _) => head.history.as_slice(),
+            (None, Some(Failure::Call(error))) => error.history.as_slice(),
+            (None, _) => &[],
+        };
+        for past in past {
+            self.tell(attempt(past));
+        }
+        if let Some(head) = head {
+            self.tell(format!("< {} {}", head.status, head.url));
+            self.fields(&head.headers);
+            if let Some(reason) = &head.not_retried {
+                self.tell(format!("* not retried: {reason}"));
+            }
+            let decoded = if head.decoded { ", decoded" } else { "" };
+            self.tell(format!("* done in {} ms{decoded}", took.as_millis()));
+        }
+        if let Some(failure) = failure {
+            self.tell(format!("* {}", failure.kind()));
+        }
+    }
+
+    fn fields(&self, fields: &Fields) {
+        for (name, value) in fields {
+            self.tell(format!("< {name}: {}", shown(name, &String::from_utf8_lossy(value))));
+        }
+    }
+
+    fn tell(&self, line: String) {
+        // A control character of a server must not reach a terminal.
+        let line: String = line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        match (self.told, self.dim) {
+            (false, _) => {}
+            (true, false) => eprintln!("{line}"),
+            (true, true) => eprintln!("\x1b[2m{line}\x1b[0m"),
+        }
+    }
+}
+
+fn attempt(past: &Past) -> String {
+    let outcome = match (&past.status, &past.error) {
+        (Some(status), _) => status.to_string(),
+        (None, Some(error)) => error.clone(),
+        (None, None) => "nothing".into(),
+    };
+    let delay = past.delay.as_millis();
+    format!("* {} {}: {outcome}; {} after {delay} ms", past.method, past.url, past.kind)
+}
+
+/// A header's value, unless it is a secret.
+fn shown<'a>(name: &str, value: &'a str) -> &'a str {
+    let name = name.to_ascii_lowercase();
+    let secret = ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey"];
+    match secret.iter().any(|word| name.contains(word)) {
+        true => "(not shown)",
+        false => value,
+    }
+}
+
+/// A URL as it was typed, without what stands before an `@` in its authority.
+fn without_userinfo(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        for name in ["Authorization", "cookie", "Set-Cookie", "X-Api-Key", "X-Auth-Token"] {
+            assert_eq!(shown(name, "abc"), "(not shown)", "{name}");
+        }
+        assert_eq!(shown("Accept", "abc"), "abc");
+    }
+
+    #[test]
+    fn userinfo_is_cut_out_of_a_url() {
+        assert_eq!(without_userinfo("http://u:p@a.test/@x"), "http://a.test/@x");
+        assert_eq!(without_userinfo("http://a.test/?q=a@b"), "http://a.test/?q=a@b");
+        assert_eq!(without_userinfo("path@x"), "path@x");
+    }
+}
