@@ -1,4 +1,5 @@
-//! Undoing `Content-Encoding`.
+//! Undoing `Content-Encoding`, with every coding built in.
+#![cfg(all(feature = "gzip", feature = "deflate", feature = "br", feature = "zstd"))]
 
 use std::io::Write;
 
