@@ -34,14 +34,7 @@ pub(crate) fn demo(workspace: &Workspace) -> Result<()> {
 pub(crate) fn test(args: &[String], workspace: &Workspace) -> Result<()> {
     // xtask turns features of its dependencies on that the engine has too. Built in one go with the rest, it
     // would make `cargo run --package urlpool` build the engine a second time, without them.
-    let mut cargo = workspace.cargo([
-        "test",
-        "--workspace",
-        "--exclude",
-        "urlpool-component",
-        "--exclude",
-        "xtask",
-    ]);
+    let mut cargo = workspace.cargo(["test", "--workspace", "--exclude", "urlpool-component", "--exclude", "xtask"]);
     workspace::run(cargo.args(args))?;
     if args.is_empty() {
         workspace::run(&mut workspace.cargo(["test", "--package", "xtask"]))?;
@@ -54,24 +47,13 @@ type Check = fn(&Workspace, &Console) -> Result<()>;
 // What needs no compiler first, then what only checks, then what runs. Clippy and rustdoc read the
 // same metadata of the dependencies; the tests, the demo and the measure share the code built from them.
 const CHECKS: [(&str, Check); 10] = [
-    ("formatting", |workspace, _| {
-        workspace::run(&mut workspace.cargo(["fmt", "--all", "--check"]))
-    }),
+    ("formatting", |workspace, _| workspace::run(&mut workspace.cargo(["fmt", "--all", "--check"]))),
     ("paths", paths::check),
     ("dependencies", dependencies::check),
     ("semver", semver::check),
-    ("component", |workspace, console| {
-        component::build(&Build::default(), workspace, console)
-    }),
+    ("component", |workspace, console| component::build(&Build::default(), workspace, console)),
     ("clippy", |workspace, _| {
-        workspace::run(&mut workspace.cargo([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "--deny",
-            "warnings",
-        ]))
+        workspace::run(&mut workspace.cargo(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     }),
     ("core without features", |workspace, _| {
         workspace::run(&mut workspace.cargo([
@@ -99,17 +81,11 @@ const CHECKS: [(&str, Check); 10] = [
 fn summary(taken: &[(&str, Duration, bool)], total: Duration, console: &Console) {
     eprintln!();
     for (name, time, passed) in taken {
-        console.line(
-            *passed,
-            &format!("{name:<24}{:>12}", console::seconds(*time)),
-        );
+        console.line(*passed, &format!("{name:<24}{:>12}", console::seconds(*time)));
     }
     for (name, _) in &CHECKS[taken.len()..] {
         eprintln!("  -   {name:<24}     not run");
     }
     let passed = taken.iter().all(|(_, _, passed)| *passed);
-    console.line(
-        passed,
-        &format!("{:<24}{:>12}", "all", console::seconds(total)),
-    );
+    console.line(passed, &format!("{:<24}{:>12}", "all", console::seconds(total)));
 }

@@ -20,10 +20,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            build: Build::default(),
-            measure: true,
-        }
+        Self { build: Build::default(), measure: true }
     }
 }
 
@@ -43,11 +40,7 @@ impl Build {
 
     // A custom one does not replace what the host embeds.
     fn file(&self) -> &'static str {
-        if self.is_custom() {
-            "target/component/urlpool-custom.wasm"
-        } else {
-            "target/component/urlpool.wasm"
-        }
+        if self.is_custom() { "target/component/urlpool-custom.wasm" } else { "target/component/urlpool.wasm" }
     }
 }
 
@@ -78,15 +71,7 @@ pub(crate) fn build(build: &Build, workspace: &Workspace, console: &Console) -> 
 
 /// Prints how long instantiating the built component takes.
 pub(crate) fn measure(workspace: &Workspace) -> Result<()> {
-    workspace::run(&mut workspace.cargo([
-        "run",
-        "--quiet",
-        "--package",
-        "urlpool",
-        "--",
-        "component",
-        "--measure",
-    ]))
+    workspace::run(&mut workspace.cargo(["run", "--quiet", "--package", "urlpool", "--", "component", "--measure"]))
 }
 
 /// What every consumer carries along: 1 MB with all decoders.
@@ -95,14 +80,7 @@ const BUDGET: usize = 1_000_000;
 fn compile(build: &Build, workspace: &Workspace, console: &Console) -> Result<Vec<u8>> {
     let toolchain = Toolchain::find(workspace, console)?;
     // A target folder of its own, so that the host's build never waits for this one.
-    let mut args = vec![
-        "--package",
-        "urlpool-component",
-        "--profile",
-        "component",
-        "--target-dir",
-        "target/component",
-    ];
+    let mut args = vec!["--package", "urlpool-component", "--profile", "component", "--target-dir", "target/component"];
     if build.no_default_features {
         args.push("--no-default-features");
     }
@@ -116,20 +94,16 @@ fn compile(build: &Build, workspace: &Workspace, console: &Console) -> Result<Ve
             // Replaces RUSTFLAGS as well, which are meant for this machine's own processor and linker.
             .env("CARGO_ENCODED_RUSTFLAGS", flags),
     )?;
-    let module = workspace.join(&format!(
-        "target/component/{TARGET}/component/urlpool_component.wasm"
-    ));
+    let module = workspace.join(&format!("target/component/{TARGET}/component/urlpool_component.wasm"));
     std::fs::read(&module).with_context(|| module.display().to_string())
 }
 
 /// Flags that keep this machine's paths out of the component, which is then the same wherever it is built.
 fn remapped_paths(sysroot: &Path, workspace: &Workspace) -> OsString {
-    let cargo_home = std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let home = std::env::home_dir()?;
-            Some(home.join(".cargo"))
-        });
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
+        let home = std::env::home_dir()?;
+        Some(home.join(".cargo"))
+    });
     let library = sysroot.join("lib/rustlib/src/rust");
     let mut flags = OsString::new();
     let mut remap = |from: &Path, to: &str| {
@@ -151,13 +125,8 @@ fn remapped_paths(sysroot: &Path, workspace: &Workspace) -> OsString {
 
 fn encode(module: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = ComponentEncoder::default();
-    encoder
-        .validate(true)
-        .module(module)
-        .context("core module: not one of a WIT world")?;
-    encoder
-        .encode()
-        .context("core module: cannot be encoded as a component")
+    encoder.validate(true).module(module).context("core module: not one of a WIT world")?;
+    encoder.encode().context("core module: cannot be encoded as a component")
 }
 
 /// Leaves a file alone that holds these bytes, so that what embeds it is not built again.

@@ -43,11 +43,7 @@ impl Console {
 
     /// One line of a summary, marked by whether it is good.
     pub(crate) fn line(&self, good: bool, text: &str) {
-        let mark = if good {
-            self.paint("32", "ok  ")
-        } else {
-            self.paint("1;31", "FAIL")
-        };
+        let mark = if good { self.paint("32", "ok  ") } else { self.paint("1;31", "FAIL") };
         eprintln!("{mark}  {text}");
     }
 
@@ -57,20 +53,12 @@ impl Console {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
 /// A time for people: `0.4 s`, `12.0 s`, `3 min 05 s`.
 pub(crate) fn seconds(time: Duration) -> String {
     let whole = time.as_secs();
-    if whole < 60 {
-        format!("{:.1} s", time.as_secs_f64())
-    } else {
-        format!("{} min {:02} s", whole / 60, whole % 60)
-    }
+    if whole < 60 { format!("{:.1} s", time.as_secs_f64()) } else { format!("{} min {:02} s", whole / 60, whole % 60) }
 }

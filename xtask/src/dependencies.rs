@@ -20,13 +20,8 @@ use crate::workspace::{self, Workspace};
 pub(crate) fn check(workspace: &Workspace, console: &Console) -> Result<()> {
     let text = std::fs::read_to_string(workspace.join("deny.toml")).context("deny.toml")?;
     let rules: Rules = toml::from_str(&text).context("deny.toml")?;
-    let json = workspace::output(&mut workspace.cargo([
-        "metadata",
-        "--format-version",
-        "1",
-        "--locked",
-        "--all-features",
-    ]))?;
+    let json =
+        workspace::output(&mut workspace.cargo(["metadata", "--format-version", "1", "--locked", "--all-features"]))?;
     let graph: Graph = serde_json::from_str(&json).context("cargo metadata")?;
 
     let judged = graph.judge(&rules);
@@ -35,15 +30,10 @@ pub(crate) fn check(workspace: &Workspace, console: &Console) -> Result<()> {
     }
     let several = graph.in_several_versions();
     if several > 0 {
-        console.note(&format!(
-            "{several} crates are there in more than one version (see `cargo tree --duplicates`)"
-        ));
+        console.note(&format!("{several} crates are there in more than one version (see `cargo tree --duplicates`)"));
     }
     if judged.refused.is_empty() {
-        console.note(&format!(
-            "{} packages: licences and sources allowed",
-            graph.packages.len()
-        ));
+        console.note(&format!("{} packages: licences and sources allowed", graph.packages.len()));
         return Ok(());
     }
     bail!("not allowed:\n{}", judged.refused.join("\n"))
@@ -51,17 +41,7 @@ pub(crate) fn check(workspace: &Workspace, console: &Console) -> Result<()> {
 
 /// Our own crates that must stay free of effects, and what would bring some in.
 const CORE: &str = "urlpool-core";
-const ACTING: [&str; 9] = [
-    "getrandom",
-    "hyper",
-    "mio",
-    "rand",
-    "tokio",
-    "wasi",
-    "wasip2",
-    "wasmtime",
-    "wit-bindgen",
-];
+const ACTING: [&str; 9] = ["getrandom", "hyper", "mio", "rand", "tokio", "wasi", "wasip2", "wasmtime", "wit-bindgen"];
 
 /// The part of `deny.toml` that is judged here.
 #[derive(Deserialize)]
@@ -147,22 +127,13 @@ impl Graph {
             }
             match package.licence_allowed(&rules.licenses) {
                 Ok(allowed) => used.extend(allowed),
-                Err(error) => {
-                    refused.push(format!("{} {}: {error}", package.name, package.version))
-                }
+                Err(error) => refused.push(format!("{} {}: {error}", package.name, package.version)),
             }
         }
         refused.extend(self.effects_of_core());
-        let exceptions = rules
-            .licenses
-            .exceptions
-            .iter()
-            .map(|exception| &exception.name);
+        let exceptions = rules.licenses.exceptions.iter().map(|exception| &exception.name);
         let unused = rules.licenses.allow.iter().chain(exceptions);
-        let unused = unused
-            .filter(|entry| !used.contains(entry.as_str()))
-            .cloned()
-            .collect();
+        let unused = unused.filter(|entry| !used.contains(entry.as_str())).cloned().collect();
         Judged { refused, unused }
     }
 
@@ -171,34 +142,19 @@ impl Graph {
             let ours = self.workspace_members.contains(&package.id);
             return (!ours).then(|| "a folder outside of the workspace".to_owned());
         };
-        let allowed = source.strip_prefix("registry+").is_some_and(|registry| {
-            rules
-                .allow_registry
-                .iter()
-                .any(|allowed| allowed == registry)
-        });
+        let allowed = source
+            .strip_prefix("registry+")
+            .is_some_and(|registry| rules.allow_registry.iter().any(|allowed| allowed == registry));
         (!allowed).then(|| format!("comes from {source}"))
     }
 
     fn effects_of_core(&self) -> Vec<String> {
-        let names: BTreeMap<&str, &str> = self
-            .packages
-            .iter()
-            .map(|package| (package.id.as_str(), package.name.as_str()))
-            .collect();
-        let nodes: BTreeMap<&str, &Node> = self
-            .resolve
-            .nodes
-            .iter()
-            .map(|node| (node.id.as_str(), node))
-            .collect();
+        let names: BTreeMap<&str, &str> =
+            self.packages.iter().map(|package| (package.id.as_str(), package.name.as_str())).collect();
+        let nodes: BTreeMap<&str, &Node> = self.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
         let built_in = |edge: &&Edge| edge.dep_kinds.iter().any(|kind| kind.kind.is_none());
         let mut seen = BTreeSet::new();
-        let mut open: Vec<&str> = names
-            .iter()
-            .filter(|(_, name)| **name == CORE)
-            .map(|(id, _)| *id)
-            .collect();
+        let mut open: Vec<&str> = names.iter().filter(|(_, name)| **name == CORE).map(|(id, _)| *id).collect();
         while let Some(id) = open.pop() {
             if seen.insert(id) {
                 let edges = nodes.get(id).into_iter().flat_map(|node| &node.deps);
@@ -228,13 +184,9 @@ impl Package {
             bail!("names no licence");
         };
         let entry = |name: &str| rules.allow.iter().find(|allowed| *allowed == name);
-        let exception = rules
-            .exceptions
-            .iter()
-            .find(|exception| exception.name == self.name);
-        let excepted = |name: &str| {
-            exception.is_some_and(|exception| exception.allow.iter().any(|allowed| allowed == name))
-        };
+        let exception = rules.exceptions.iter().find(|exception| exception.name == self.name);
+        let excepted =
+            |name: &str| exception.is_some_and(|exception| exception.allow.iter().any(|allowed| allowed == name));
         let used = std::cell::RefCell::new(Vec::new());
         let met = licence::is_met(expression, &|name| {
             if let Some(entry) = entry(name) {
@@ -273,25 +225,15 @@ mod tests {
             license: Some(license.to_owned()),
             source: source.map(str::to_owned),
         };
-        let edge = |name: &str| Edge {
-            pkg: name.to_owned(),
-            dep_kinds: vec![DepKind { kind: None }],
-        };
+        let edge = |name: &str| Edge { pkg: name.to_owned(), dep_kinds: vec![DepKind { kind: None }] };
         let mut graph = Graph {
             packages: vec![package(CORE, "MIT", None)],
             workspace_members: BTreeSet::from([CORE.to_owned()]),
             resolve: Resolve {
-                nodes: vec![Node {
-                    id: CORE.to_owned(),
-                    deps: packages.iter().map(|(name, ..)| edge(name)).collect(),
-                }],
+                nodes: vec![Node { id: CORE.to_owned(), deps: packages.iter().map(|(name, ..)| edge(name)).collect() }],
             },
         };
-        graph.packages.extend(
-            packages
-                .iter()
-                .map(|(name, license, source)| package(name, license, *source)),
-        );
+        graph.packages.extend(packages.iter().map(|(name, license, source)| package(name, license, *source)));
         graph.judge(&toml::from_str(RULES).unwrap())
     }
 
@@ -299,53 +241,31 @@ mod tests {
 
     #[test]
     fn an_allowed_licence_from_an_allowed_registry_passes() {
-        let judged = judge(&[
-            ("a", "MIT OR GPL-3.0-only", REGISTRY),
-            ("roots", "CDLA-Permissive-2.0", REGISTRY),
-        ]);
+        let judged = judge(&[("a", "MIT OR GPL-3.0-only", REGISTRY), ("roots", "CDLA-Permissive-2.0", REGISTRY)]);
         assert!(judged.refused.is_empty(), "{:?}", judged.refused);
         assert_eq!(judged.unused, ["Zlib"]);
     }
 
     #[test]
     fn another_licence_is_refused_by_the_name_of_its_crate() {
-        assert_eq!(
-            judge(&[("a", "GPL-3.0-only", REGISTRY)]).refused,
-            ["a 1.0.0: licence GPL-3.0-only"]
-        );
+        assert_eq!(judge(&[("a", "GPL-3.0-only", REGISTRY)]).refused, ["a 1.0.0: licence GPL-3.0-only"]);
     }
 
     #[test]
     fn an_exception_serves_one_crate_only() {
-        assert_eq!(
-            judge(&[("a", "CDLA-Permissive-2.0", REGISTRY)])
-                .refused
-                .len(),
-            1
-        );
+        assert_eq!(judge(&[("a", "CDLA-Permissive-2.0", REGISTRY)]).refused.len(), 1);
     }
 
     #[test]
     fn other_registries_git_and_folders_outside_are_refused() {
-        for source in [
-            Some("registry+https://other.test/index"),
-            Some("git+https://a.test/a#1"),
-            None,
-        ] {
-            assert_eq!(
-                judge(&[("a", "MIT", source)]).refused.len(),
-                1,
-                "{source:?}"
-            );
+        for source in [Some("registry+https://other.test/index"), Some("git+https://a.test/a#1"), None] {
+            assert_eq!(judge(&[("a", "MIT", source)]).refused.len(), 1, "{source:?}");
         }
     }
 
     #[test]
     fn a_core_that_acts_is_refused() {
         let refused = judge(&[("tokio", "MIT", REGISTRY)]).refused;
-        assert_eq!(
-            refused,
-            ["urlpool-core: depends on tokio, which acts; core only decides"]
-        );
+        assert_eq!(refused, ["urlpool-core: depends on tokio, which acts; core only decides"]);
     }
 }

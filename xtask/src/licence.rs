@@ -11,15 +11,9 @@ use anyhow::{Result, bail};
 /// When the text is no expression.
 pub(crate) fn is_met(expression: &str, allowed: &dyn Fn(&str) -> bool) -> Result<bool> {
     // Old manifests write a slash for OR.
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut reader = Reader {
-        words: &words,
-        allowed,
-    };
+    let mut reader = Reader { words: &words, allowed };
     match reader.any() {
         Some(met) if reader.words.is_empty() => Ok(met),
         _ => bail!("`{expression}`: no licence expression"),
@@ -118,15 +112,7 @@ mod tests {
 
     #[test]
     fn what_is_no_expression_is_an_error() {
-        for text in [
-            "",
-            "MIT OR",
-            "(MIT",
-            "MIT)",
-            "MIT Zlib",
-            "AND MIT",
-            "MIT WITH OR",
-        ] {
+        for text in ["", "MIT OR", "(MIT", "MIT)", "MIT Zlib", "AND MIT", "MIT WITH OR"] {
             assert!(is_met(text, &|_| true).is_err(), "{text}");
         }
     }

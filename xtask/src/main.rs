@@ -67,11 +67,7 @@ fn run(console: &Console) -> Result<()> {
         Some((command, rest)) => (command.as_str(), rest),
         None => ("help", &[][..]),
     };
-    if rest
-        .iter()
-        .take_while(|arg| *arg != "--")
-        .any(|arg| arg == "--help" || arg == "-h")
-    {
+    if rest.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help" || arg == "-h") {
         print!("{HELP}");
         return Ok(());
     }
@@ -91,9 +87,7 @@ fn run(console: &Console) -> Result<()> {
             let passed_on = match rest.split_first() {
                 None => &[][..],
                 Some((dashes, passed_on)) if dashes == "--" => passed_on,
-                Some((first, _)) => bail!(Usage(format!(
-                    "test: `{first}`: arguments for cargo test go behind `--`"
-                ))),
+                Some((first, _)) => bail!(Usage(format!("test: `{first}`: arguments for cargo test go behind `--`"))),
             };
             build_component(&workspace, console)?;
             console.step("tests", || ci::test(passed_on, &workspace))
@@ -118,9 +112,7 @@ fn run(console: &Console) -> Result<()> {
             no_arguments(command, rest)?;
             semver::release(&workspace, console)
         }
-        unknown => bail!(Usage(format!(
-            "`{unknown}` is no command; `cargo xtask help` lists them"
-        ))),
+        unknown => bail!(Usage(format!("`{unknown}` is no command; `cargo xtask help` lists them"))),
     }
 }
 
@@ -137,9 +129,7 @@ impl std::fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 fn build_component(workspace: &Workspace, console: &Console) -> Result<()> {
-    console.step("component", || {
-        component::build(&Build::default(), workspace, console)
-    })
+    console.step("component", || component::build(&Build::default(), workspace, console))
 }
 
 fn component_options(args: &[String]) -> Result<component::Options> {
@@ -158,9 +148,7 @@ fn component_options(args: &[String]) -> Result<component::Options> {
         } else if let Some(list) = arg.strip_prefix("--features=") {
             options.build.features.push(list.to_owned());
         } else {
-            bail!(Usage(format!(
-                "component: `{arg}` is no option; see `cargo xtask help`"
-            )));
+            bail!(Usage(format!("component: `{arg}` is no option; see `cargo xtask help`")));
         }
     }
     Ok(options)

@@ -42,10 +42,7 @@ pub(crate) fn check(workspace: &Workspace, console: &Console) -> Result<()> {
 /// The folders that give a machine away: homes, temporary ones, and this checkout.
 fn places(root: &Path) -> Vec<String> {
     // Put together here, so that this file does not hold what it looks for.
-    let mut places: Vec<String> = ["home", "root", "tmp", "Users"]
-        .iter()
-        .map(|name| format!("/{name}/"))
-        .collect();
+    let mut places: Vec<String> = ["home", "root", "tmp", "Users"].iter().map(|name| format!("/{name}/")).collect();
     // A folder right below the root, such as a container's, has a name too common to look for.
     if root.components().count() > 2 {
         places.push(root.display().to_string());
@@ -72,10 +69,7 @@ mod tests {
 
     fn found(line: &str) -> bool {
         // `@` stands for the slash, so that this file holds no such path itself.
-        names_a_machine(
-            &line.replace('@', "/"),
-            &places(Path::new("/srv/build/urlpool")),
-        )
+        names_a_machine(&line.replace('@', "/"), &places(Path::new("/srv/build/urlpool")))
     }
 
     #[test]

@@ -19,17 +19,13 @@ pub(crate) fn check(workspace: &Workspace, console: &Console) -> Result<()> {
     let current = Package::read(&workspace.join("wit"))?;
     let releases = releases(&workspace.join(RELEASES))?;
     let Some(released) = current.last_of_series(&releases) else {
-        console.note(&format!(
-            "{current}: no release of its series to compare it with"
-        ));
+        console.note(&format!("{current}: no release of its series to compare it with"));
         return Ok(());
     };
     match current.compare(released)? {
         Change::None => console.note(&format!("{current}: the same as the released {released}")),
         Change::Compatible => {
-            console.note(&format!(
-                "{current}: more than {released}, and breaks no importer of it"
-            ));
+            console.note(&format!("{current}: more than {released}, and breaks no importer of it"));
         }
     }
     Ok(())
@@ -85,39 +81,24 @@ impl Package {
     /// When a component that imports `released` could not be given this package instead, and when
     /// anything differs under the same version.
     fn compare(&self, released: &Self) -> Result<Change> {
-        self.serves_importers_of(released)
-            .with_context(|| format!("{self}: breaks importers of {released}"))?;
+        self.serves_importers_of(released).with_context(|| format!("{self}: breaks importers of {released}"))?;
         // Only what is the same can serve both ways round.
         if released.serves_importers_of(self).is_ok() {
             return Ok(Change::None);
         }
         if self.name().version == released.name().version {
-            bail!(
-                "{self}: differs from the release of this version, so it must carry the next one"
-            );
+            bail!("{self}: differs from the release of this version, so it must carry the next one");
         }
         Ok(Change::Compatible)
     }
 
     fn serves_importers_of(&self, released: &Self) -> Result<()> {
-        let mut released = Self {
-            resolve: released.resolve.clone(),
-            id: released.id,
-        };
+        let mut released = Self { resolve: released.resolve.clone(), id: released.id };
         // Packages of one name and version merge into one. The check itself ignores versions.
-        let unversioned = PackageName {
-            version: None,
-            ..self.name().clone()
-        };
-        released
-            .resolve
-            .package_names
-            .shift_remove(&released.name().clone());
+        let unversioned = PackageName { version: None, ..self.name().clone() };
+        released.resolve.package_names.shift_remove(&released.name().clone());
         released.resolve.packages[released.id].name = unversioned.clone();
-        released
-            .resolve
-            .package_names
-            .insert(unversioned, released.id);
+        released.resolve.package_names.insert(unversioned, released.id);
 
         let mut resolve = self.resolve.clone();
         let remap = resolve.merge(released.resolve)?;
@@ -128,13 +109,7 @@ impl Package {
 
     /// The newest of the releases whose importers expect to be served by this package.
     fn last_of_series<'a>(&self, releases: &'a [Self]) -> Option<&'a Self> {
-        let series = |package: &Self| {
-            package
-                .name()
-                .version
-                .as_ref()
-                .map(PackageName::version_compat_track)
-        };
+        let series = |package: &Self| package.name().version.as_ref().map(PackageName::version_compat_track);
         releases
             .iter()
             .filter(|release| series(release) == series(self))
@@ -143,13 +118,7 @@ impl Package {
 
     /// The package and all it refers to as one text.
     fn print(&self) -> Result<String> {
-        let others: Vec<_> = self
-            .resolve
-            .packages
-            .iter()
-            .map(|(id, _)| id)
-            .filter(|id| *id != self.id)
-            .collect();
+        let others: Vec<_> = self.resolve.packages.iter().map(|(id, _)| id).filter(|id| *id != self.id).collect();
         let mut printer = WitPrinter::default();
         printer.print(&self.resolve, self.id, &others)?;
         Ok(printer.output.to_string())
@@ -157,9 +126,7 @@ impl Package {
 
     fn version(&self) -> Result<String> {
         let version = self.name().version.as_ref();
-        Ok(version
-            .with_context(|| format!("{self}: has no version"))?
-            .to_string())
+        Ok(version.with_context(|| format!("{self}: has no version"))?.to_string())
     }
 
     fn name(&self) -> &PackageName {
@@ -220,10 +187,7 @@ mod tests {
     #[test]
     fn an_unchanged_package_passes_under_its_own_version() {
         let released = with("0.2.0", "", "");
-        assert_eq!(
-            with("0.2.0", "", "").compare(&released).unwrap(),
-            Change::None
-        );
+        assert_eq!(with("0.2.0", "", "").compare(&released).unwrap(), Change::None);
     }
 
     #[test]
@@ -236,44 +200,28 @@ mod tests {
     #[test]
     fn a_new_method_fails_under_the_released_version() {
         let released = with("0.2.0", "", "");
-        let error = with("0.2.0", "", "retries: func() -> u64;")
-            .compare(&released)
-            .unwrap_err();
-        assert!(
-            error.to_string().contains("must carry the next one"),
-            "{error:#}"
-        );
+        let error = with("0.2.0", "", "retries: func() -> u64;").compare(&released).unwrap_err();
+        assert!(error.to_string().contains("must carry the next one"), "{error:#}");
     }
 
     #[test]
     fn a_removed_method_fails() {
         let released = with("0.2.0", "", "retries: func() -> u64;");
         let error = with("0.2.1", "", "").compare(&released).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("a:client@0.2.1: breaks importers of a:client@0.2.0"),
-            "{error:#}"
-        );
+        assert!(error.to_string().contains("a:client@0.2.1: breaks importers of a:client@0.2.0"), "{error:#}");
     }
 
     #[test]
     fn a_new_record_field_fails_even_when_it_is_optional() {
         let released = with("0.2.0", "", "");
-        let error = with("0.2.1", "status: option<u16>,", "")
-            .compare(&released)
-            .unwrap_err();
+        let error = with("0.2.1", "status: option<u16>,", "").compare(&released).unwrap_err();
         assert!(error.to_string().contains("breaks importers"), "{error:#}");
     }
 
     #[test]
     fn the_newest_release_of_the_same_series_counts() {
         let releases = ["0.2.0", "0.3.0", "0.2.10", "0.2.9"].map(|version| with(version, "", ""));
-        let last = |version| {
-            with(version, "", "")
-                .last_of_series(&releases)
-                .map(|last| last.version().unwrap())
-        };
+        let last = |version| with(version, "", "").last_of_series(&releases).map(|last| last.version().unwrap());
         assert_eq!(last("0.2.11").as_deref(), Some("0.2.10"));
         assert_eq!(last("0.4.0"), None);
     }

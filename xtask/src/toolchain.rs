@@ -32,9 +32,7 @@ impl Toolchain {
             return Ok(Self::Own);
         }
         if works("rustup", "--version") {
-            console.note(&format!(
-                "the target {TARGET} is missing; asking rustup for it"
-            ));
+            console.note(&format!("the target {TARGET} is missing; asking rustup for it"));
             let added = workspace::run(
                 Command::new("rustup")
                     .args(["target", "add", TARGET])
@@ -71,13 +69,7 @@ impl Toolchain {
             Self::Debian => {
                 let mut command = Command::new("/usr/bin/cargo");
                 command
-                    .args([
-                        "build",
-                        "--target",
-                        TARGET,
-                        "-Z",
-                        "build-std=std,panic_abort",
-                    ])
+                    .args(["build", "--target", TARGET, "-Z", "build-std=std,panic_abort"])
                     .current_dir(workspace.root())
                     .stdin(Stdio::null())
                     // Building the standard library is an unstable feature, and this compiler a stable one.
@@ -109,13 +101,7 @@ impl Toolchain {
 }
 
 /// Debian's compiler for its web browsers, current where plain `rustc` is years old, and what building std takes.
-const DEBIAN_PACKAGES: [&str; 5] = [
-    "rustc-web",
-    "cargo-web",
-    "rust-web-src",
-    "rust-web-llvm",
-    "lld-22",
-];
+const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22"];
 
 fn rustc(workspace: &Workspace) -> Command {
     let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
@@ -124,17 +110,14 @@ fn rustc(workspace: &Workspace) -> Command {
 }
 
 fn has_target(workspace: &Workspace) -> bool {
-    let told =
-        workspace::output(rustc(workspace).args(["--print", "target-libdir", "--target", TARGET]));
+    let told = workspace::output(rustc(workspace).args(["--print", "target-libdir", "--target", TARGET]));
     let Ok(told) = told else {
         return false;
     };
     let Ok(files) = std::fs::read_dir(told.trim()) else {
         return false;
     };
-    files
-        .flatten()
-        .any(|file| file.file_name().to_string_lossy().starts_with("libstd-"))
+    files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libstd-"))
 }
 
 fn debian_is_complete() -> bool {
@@ -143,12 +126,7 @@ fn debian_is_complete() -> bool {
         return false;
     };
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
-    let minor = |version: &str| {
-        version
-            .split('.')
-            .nth(1)
-            .and_then(|minor| minor.parse::<u32>().ok())
-    };
+    let minor = |version: &str| version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
     minor(&version) >= minor(env!("CARGO_PKG_RUST_VERSION"))
         && works("/usr/bin/cargo", "--version")
         && Path::new("/usr/lib/rustlib/src/rust/library/std").is_dir()
@@ -157,10 +135,7 @@ fn debian_is_complete() -> bool {
 fn apt_install() -> bool {
     let apt = |args: &[&str]| {
         let mut command = Command::new("apt-get");
-        command
-            .args(args)
-            .stdin(Stdio::null())
-            .env("DEBIAN_FRONTEND", "noninteractive");
+        command.args(args).stdin(Stdio::null()).env("DEBIAN_FRONTEND", "noninteractive");
         workspace::run(&mut command).is_ok()
     };
     let mut install = vec!["install", "-y", "--no-install-recommends"];
@@ -175,12 +150,8 @@ fn is_root() -> bool {
 }
 
 fn works(program: &str, arg: &str) -> bool {
-    let status = Command::new(program)
-        .arg(arg)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let status =
+        Command::new(program).arg(arg).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
 

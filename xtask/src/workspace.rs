@@ -22,13 +22,8 @@ impl Workspace {
         let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         match manifest.parent() {
-            Some(root) if root.join("Cargo.lock").is_file() => Ok(Self {
-                root: root.to_owned(),
-            }),
-            _ => bail!(
-                "{}: not the folder of xtask in a checkout of urlpool",
-                manifest.display()
-            ),
+            Some(root) if root.join("Cargo.lock").is_file() => Ok(Self { root: root.to_owned() }),
+            _ => bail!("{}: not the folder of xtask in a checkout of urlpool", manifest.display()),
         }
     }
 
@@ -46,10 +41,7 @@ impl Workspace {
     pub(crate) fn cargo<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
-        command
-            .args(args)
-            .current_dir(&self.root)
-            .stdin(Stdio::null());
+        command.args(args).current_dir(&self.root).stdin(Stdio::null());
         command
     }
 }
@@ -77,20 +69,12 @@ impl std::error::Error for Failed {}
 /// When it cannot be started, and `Failed` when it ends badly.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
-    let status = command
-        .status()
-        .with_context(|| format!("`{shown}`: cannot be started"))?;
+    let status = command.status().with_context(|| format!("`{shown}`: cannot be started"))?;
     if status.success() {
         return Ok(());
     }
-    let status = status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(1);
-    bail!(Failed {
-        command: shown,
-        status
-    })
+    let status = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    bail!(Failed { command: shown, status })
 }
 
 /// Runs a command and returns what it wrote to stdout.
@@ -100,15 +84,9 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// When it cannot be started, writes no text, or ends badly; then with what it wrote to stderr.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let shown = shown(command);
-    let output = command
-        .stderr(Stdio::piped())
-        .output()
-        .with_context(|| format!("`{shown}`: cannot be started"))?;
+    let output = command.stderr(Stdio::piped()).output().with_context(|| format!("`{shown}`: cannot be started"))?;
     if !output.status.success() {
-        bail!(
-            "`{shown}`: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("`{shown}`: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     String::from_utf8(output.stdout).with_context(|| format!("`{shown}`: writes no text"))
 }
