@@ -1,0 +1,35 @@
+//! The cases, one file for each subject.
+
+mod decode;
+mod forms;
+mod framing;
+mod headers;
+mod limits;
+mod multipart;
+mod redirect;
+mod retry;
+mod reuse;
+mod safety;
+mod timeouts;
+mod url;
+
+use crate::case::Case;
+
+/// All cases, by area.
+pub(crate) fn all() -> Vec<Case> {
+    [
+        reuse::cases(),
+        retry::cases(),
+        redirect::cases(),
+        timeouts::cases(),
+        multipart::cases(),
+        forms::cases(),
+        url::cases(),
+        headers::cases(),
+        framing::cases(),
+        decode::cases(),
+        limits::cases(),
+        safety::cases(),
+    ]
+    .concat()
+}

@@ -1,0 +1,87 @@
+//! What every case stands on: the component, compiled once, and hosts to run it in.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Result;
+use futures::future::BoxFuture;
+use urlpool_host::{Host, HostBuilder, Resolve};
+use urlpool_script::{Program, Transport};
+
+use crate::client::Client;
+use crate::server::Server;
+use crate::tls::Authority;
+
+/// The component, ready to be instantiated.
+#[derive(Debug)]
+pub struct Rig {
+    program: Program,
+}
+
+impl Rig {
+    /// Takes the component that this build embeds.
+    ///
+    /// # Errors
+    ///
+    /// When this was built before the component.
+    pub fn embedded() -> Result<Self> {
+        Ok(Self { program: Program::embedded()? })
+    }
+
+    /// Compiles this component.
+    ///
+    /// # Errors
+    ///
+    /// When `bytes` are no client component.
+    pub fn new(bytes: &[u8]) -> Result<Self> {
+        Ok(Self { program: Program::new(bytes)? })
+    }
+
+    /// A fresh instance in a fresh host with its default settings.
+    pub async fn client(&self) -> Result<Client> {
+        self.client_with(|host| host).await
+    }
+
+    /// A fresh instance in a fresh host with these settings.
+    pub async fn client_with(&self, settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Result<Client> {
+        let host = settings(Host::builder()).build()?;
+        self.client_of(&host).await
+    }
+
+    /// A fresh instance in this host.
+    pub async fn client_of(&self, host: &Host) -> Result<Client> {
+        Ok(Client::new(self.program.session(Transport::Pooled(host.clone())).await?))
+    }
+
+    /// A fresh instance in a fresh host that trusts this authority.
+    pub async fn client_trusting(&self, authority: &Authority) -> Result<Client> {
+        let host = Host::builder().add_roots_pem(authority.pem().as_bytes())?.build()?;
+        self.client_of(&host).await
+    }
+
+    /// A fresh instance in a fresh host that finds `server` at this name, whatever the port.
+    pub async fn client_resolving(&self, name: &str, server: &Server) -> Result<Client> {
+        let names = Names(HashMap::from([(name.to_owned(), vec![server.port()])]));
+        self.client_with(|host| host.resolver(Arc::new(names))).await
+    }
+
+    /// A fresh instance in a fresh host that finds these ports of this machine at this name, in this order.
+    pub async fn client_finding(&self, name: &str, ports: &[u16]) -> Result<Client> {
+        let names = Names(HashMap::from([(name.to_owned(), ports.to_vec())]));
+        self.client_with(|host| host.resolver(Arc::new(names))).await
+    }
+}
+
+/// Names, and the loopback ports they lead to whatever port is asked for.
+struct Names(HashMap<String, Vec<u16>>);
+
+impl Resolve for Names {
+    fn resolve(&self, host: &str, _: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let found = self.0.get(host).map(|ports| {
+            ports.iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, *port))).collect()
+        });
+        Box::pin(async move { found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)) })
+    }
+}
