@@ -16,7 +16,9 @@ use std::{
     path::Path,
     time::Duration,
 };
-use urlpool_script::{Failure, Fields, Head, Pending, Pool, Program, RawBody, Request, Response, Session, answer};
+use urlpool_script::{
+    Failure, Fields, Head, Pending, Phase, Pool, Program, RawBody, Request, Response, Session, answer,
+};
 
 /// Sends what the flags say; the exit code says whether each request got a response.
 ///
@@ -44,7 +46,7 @@ pub(crate) async fn run(args: &SendArgs) -> Result<u8> {
         verbose: Verbose::new(args.output.verbose),
         printer: Printer::new(&args.output),
     };
-    match args.output.concurrency {
+    match args.output.concurrency.min(total) {
         1 => sending.one_by_one().await?,
         limit => sending.side_by_side(limit).await?,
     }
@@ -113,7 +115,12 @@ impl Sending {
             for at in finished.into_iter().rev() {
                 let Some((index, pending)) = going.remove(at) else { continue };
                 let answer = self.session.finish(pending).await;
-                let outcome = self.read(answer, Sink::Memory).await?;
+                // Kept until its turn, but not what goes to /dev/null anyway.
+                let sink = match self.printer.sink() {
+                    Sink::Stdout => Sink::Memory,
+                    sink @ (Sink::Memory | Sink::File(_)) => sink,
+                };
+                let outcome = self.read(answer, sink).await?;
                 early.insert(index, outcome);
             }
             while let Some(outcome) = early.remove(&printed) {
@@ -322,15 +329,8 @@ impl Printer {
         }
         // What was collected beside others is written now, in its turn.
         if let Some(body) = &outcome.body {
-            match &self.output {
-                Some(path) => {
-                    std::fs::write(path, body).with_context(|| format!("-o {}", path.display()))?;
-                }
-                None => {
-                    io::stdout().write_all(body).context("standard output")?;
-                    io::stdout().flush().context("standard output")?;
-                }
-            }
+            io::stdout().write_all(body).context("standard output")?;
+            io::stdout().flush().context("standard output")?;
         }
         if let Some(failure) = &outcome.failure {
             eprintln!("urlpool: {failure}");
@@ -386,6 +386,11 @@ fn to_json(index: usize, request: &Request, outcome: &Outcome) -> Value {
 
 /// Whether the last attempt of a failed call was one: some failures come before it.
 fn reached_the_host(failure: &Failure) -> bool {
+    if let Failure::Call(error) = failure
+        && error.phase == Some(Phase::Slot)
+    {
+        return false;
+    }
     !matches!(failure.kind(), "invalid-request" | "pool-exhausted" | "closed" | "usage" | "trap")
 }
 
