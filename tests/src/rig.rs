@@ -79,9 +79,10 @@ struct Names(HashMap<String, Vec<u16>>);
 
 impl Resolve for Names {
     fn resolve(&self, host: &str, _: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
-        let found = self.0.get(host).map(|ports| {
-            ports.iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, *port))).collect()
-        });
+        let found = self
+            .0
+            .get(host)
+            .map(|ports| ports.iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, *port))).collect());
         Box::pin(async move { found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)) })
     }
 }

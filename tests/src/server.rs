@@ -155,8 +155,7 @@ impl Server {
     where
         R: IntoIterator<Item = Reply>,
     {
-        let mut routes: HashMap<_, _> =
-            routes.into_iter().map(|(path, replies)| (path, in_order(replies))).collect();
+        let mut routes: HashMap<_, _> = routes.into_iter().map(|(path, replies)| (path, in_order(replies))).collect();
         Self::answering(move |request: &Request| {
             routes.get_mut(request.path()).map_or_else(|| status(404), |next| next(request))
         })

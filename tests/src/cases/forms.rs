@@ -88,7 +88,8 @@ async fn pairs_are_utf_8(rig: &Rig) -> Result<()> {
 
 async fn an_empty_value_is_kept(rig: &Rig) -> Result<()> {
     let server = Server::replies([ok("")]).await?;
-    let form = json!({"method": "POST", "url": server.url("/"), "query": [["a", ""]], "form": [{"name": "b", "value": ""}]});
+    let form =
+        json!({"method": "POST", "url": server.url("/"), "query": [["a", ""]], "form": [{"name": "b", "value": ""}]});
     rig.client().await?.send(form).await?;
     same!(server.request(0)?.target, "/?a=");
     same!(server.request(0)?.text(), "b=");

@@ -188,7 +188,9 @@ async fn bare_line_feeds_are_read(rig: &Rig) -> Result<()> {
 }
 
 async fn garbage_is_a_protocol_error(rig: &Rig) -> Result<()> {
-    for garbage in ["garbage\r\n\r\n", "<html>HTTP/0.9</html>\r\n\r\n", "\0\0\0\0\0\0\0\0\r\n\r\n", "HTTP/3.7 200 OK\r\n\r\n"] {
+    for garbage in
+        ["garbage\r\n\r\n", "<html>HTTP/0.9</html>\r\n\r\n", "\0\0\0\0\0\0\0\0\r\n\r\n", "HTTP/3.7 200 OK\r\n\r\n"]
+    {
         broken(rig, raw(garbage).close(), &["protocol"]).await?;
     }
     Ok(())
@@ -218,7 +220,8 @@ async fn an_upgrade_nobody_asked_for_is_an_error(rig: &Rig) -> Result<()> {
 
 async fn a_length_that_is_no_number_is_a_protocol_error(rig: &Rig) -> Result<()> {
     for length in ["-1", "+3", "0x3", "three", "99999999999999999999", "3;"] {
-        broken(rig, raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nabc")).close(), &["protocol"]).await?;
+        broken(rig, raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\nabc")).close(), &["protocol"])
+            .await?;
     }
     Ok(())
 }

@@ -75,7 +75,8 @@ async fn the_order_of_headers_is_kept(rig: &Rig) -> Result<()> {
     let fields = names.map(|name| [name, name]);
     let answer = rig.client().await?.send(json!({"url": server.url("/"), "headers": fields})).await?;
     let request = server.request(0)?;
-    let sent: Vec<_> = request.headers.iter().filter(|(name, _)| name.starts_with("x-")).map(|(_, value)| value.as_str()).collect();
+    let sent: Vec<_> =
+        request.headers.iter().filter(|(name, _)| name.starts_with("x-")).map(|(_, value)| value.as_str()).collect();
     same!(sent, names);
     let came: Vec<_> = names.iter().flat_map(|name| headers(&answer, name)).collect();
     same!(came, names);
@@ -99,7 +100,8 @@ async fn line_breaks_and_nul_in_a_value_are_refused(rig: &Rig) -> Result<()> {
 
 async fn space_around_a_value_is_trimmed(rig: &Rig) -> Result<()> {
     let server = Server::replies([ok("").header("X-B", " \t both \t ")]).await?;
-    let answer = rig.client().await?.send(json!({"url": server.url("/"), "headers": [["X-A", " \t both \t "]]})).await?;
+    let answer =
+        rig.client().await?.send(json!({"url": server.url("/"), "headers": [["X-A", " \t both \t "]]})).await?;
     let head = String::from_utf8(server.request(0)?.head.to_vec())?;
     ensure!(head.to_ascii_lowercase().contains("\r\nx-a: both\r\n"), "{head:?}");
     same!(headers(&answer, "x-b"), ["both"]);

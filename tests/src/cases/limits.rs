@@ -75,7 +75,8 @@ async fn a_request_head_over_the_limit_is_refused(rig: &Rig) -> Result<()> {
 async fn a_url_over_the_limit_is_refused(rig: &Rig) -> Result<()> {
     let server = Server::replies([ok("")]).await?;
     let mut client = rig.client().await?;
-    let error = client.refused("invalid-request", json!({"url": server.url(&format!("/{}", "x".repeat(1 << 20)))})).await?;
+    let error =
+        client.refused("invalid-request", json!({"url": server.url(&format!("/{}", "x".repeat(1 << 20)))})).await?;
     ensure!(error["message"].as_str().is_some_and(|text| text.len() < 2000), "the message holds the URL");
     same!(server.connections(), 0);
     let long = format!("/{}", "x".repeat(8000));

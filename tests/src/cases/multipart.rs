@@ -178,7 +178,8 @@ async fn binary_content_is_unchanged(rig: &Rig) -> Result<()> {
 async fn content_may_hold_what_looks_like_a_boundary(rig: &Rig) -> Result<()> {
     let server = Server::replies([ok("")]).await?;
     let content = "--\r\n--B\r\n----\r\n";
-    let form = json!({"method": "POST", "url": server.url("/"), "form": [{"name": "a", "filename": "f", "content": content}]});
+    let form =
+        json!({"method": "POST", "url": server.url("/"), "form": [{"name": "a", "filename": "f", "content": content}]});
     rig.client().await?.send(form).await?;
     let request = server.request(0)?;
     let boundary = boundary_of(&request)?;
@@ -198,7 +199,8 @@ async fn a_bad_boundary_is_refused(rig: &Rig) -> Result<()> {
     let mut client = rig.client().await?;
     let long = "x".repeat(71);
     for boundary in ["", "a\r\nb", "a\"b", "ends in space ", "ümlaut", "semi;colon", long.as_str()] {
-        let form = json!({"method": "POST", "url": server.url("/"), "form": [], "multipart": true, "boundary": boundary});
+        let form =
+            json!({"method": "POST", "url": server.url("/"), "form": [], "multipart": true, "boundary": boundary});
         client.refused("invalid-request", form).await?;
     }
     same!(server.connections(), 0);
@@ -207,7 +209,8 @@ async fn a_bad_boundary_is_refused(rig: &Rig) -> Result<()> {
 
 async fn a_boundary_with_specials_is_quoted(rig: &Rig) -> Result<()> {
     let server = Server::replies([ok("")]).await?;
-    let form = json!({"method": "POST", "url": server.url("/"), "form": [], "multipart": true, "boundary": "a/b:c=d?e f"});
+    let form =
+        json!({"method": "POST", "url": server.url("/"), "form": [], "multipart": true, "boundary": "a/b:c=d?e f"});
     rig.client().await?.send(form).await?;
     let request = server.request(0)?;
     same!(request.header("content-type"), Some("multipart/form-data; boundary=\"a/b:c=d?e f\""));
@@ -247,13 +250,15 @@ async fn the_length_is_exact_when_all_parts_are_known(rig: &Rig) -> Result<()> {
 
 async fn a_part_of_unknown_length_makes_chunks(rig: &Rig) -> Result<()> {
     let server = Server::replies([ok("")]).await?;
-    let fields = json!([{"name": "f", "filename": "f", "stream": {"chunks": ["abc", "de"]}}, {"name": "a", "value": "1"}]);
+    let fields =
+        json!([{"name": "f", "filename": "f", "stream": {"chunks": ["abc", "de"]}}, {"name": "a", "value": "1"}]);
     let form = json!({"method": "POST", "url": server.url("/"), "form": fields, "boundary": "B", "multipart": true});
     rig.client().await?.send(form).await?;
     let request = server.request(0)?;
     same!(request.header("content-length"), None);
     same!(request.header("transfer-encoding"), Some("chunked"));
-    let expected = file("name=\"f\"; filename=\"f\"", "application/octet-stream", "abcde") + &part("name=\"a\"", "1") + END;
+    let expected =
+        file("name=\"f\"; filename=\"f\"", "application/octet-stream", "abcde") + &part("name=\"a\"", "1") + END;
     same!(request.text(), expected);
     Ok(())
 }
@@ -261,7 +266,8 @@ async fn a_part_of_unknown_length_makes_chunks(rig: &Rig) -> Result<()> {
 async fn another_content_type_beside_a_form_is_refused(rig: &Rig) -> Result<()> {
     let server = Server::replies([ok("")]).await?;
     let fields = json!([{"name": "f", "filename": "f", "content": "x"}]);
-    let form = json!({"method": "POST", "url": server.url("/"), "form": fields, "headers": [["Content-Type", "text/plain"]]});
+    let form =
+        json!({"method": "POST", "url": server.url("/"), "form": fields, "headers": [["Content-Type", "text/plain"]]});
     rig.client().await?.refused("invalid-request", form).await?;
     same!(server.connections(), 0);
     Ok(())

@@ -408,7 +408,8 @@ async fn a_redirect_is_drained_and_its_connection_reused(rig: &Rig) -> Result<()
 }
 
 async fn an_endless_redirect_body_costs_only_its_connection(rig: &Rig) -> Result<()> {
-    let endless = raw("HTTP/1.1 302 Found\r\nLocation: /next\r\n\r\n").then(Step::Flood(Bytes::from(vec![b'x'; 65536])));
+    let endless =
+        raw("HTTP/1.1 302 Found\r\nLocation: /next\r\n\r\n").then(Step::Flood(Bytes::from(vec![b'x'; 65536])));
     let server = Server::replies([endless, ok("there")]).await?;
     let begun = std::time::Instant::now();
     same!(rig.client().await?.get(server.url("/")).await?["body"], "there");
@@ -420,7 +421,8 @@ async fn an_endless_redirect_body_costs_only_its_connection(rig: &Rig) -> Result
 
 async fn a_redirect_with_an_undecodable_body_is_followed(rig: &Rig) -> Result<()> {
     let server =
-        Server::replies([redirect(302, "/next").header("Content-Encoding", "gzip").body("no gzip"), ok("there")]).await?;
+        Server::replies([redirect(302, "/next").header("Content-Encoding", "gzip").body("no gzip"), ok("there")])
+            .await?;
     same!(rig.client().await?.get(server.url("/")).await?["body"], "there");
     Ok(())
 }

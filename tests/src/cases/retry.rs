@@ -73,8 +73,7 @@ async fn at_the_limit_the_policy_chooses_failure_or_delivery(rig: &Rig) -> Resul
     let server = Server::replies([status(503).body("busy")]).await?;
     let mut client = rig.client().await?;
     let retry = |at_limit: &str| json!({"limit": 1, "statuses": [503], "at_limit": at_limit});
-    let error =
-        client.refused("retries-exhausted", json!({"url": server.url("/"), "retry": retry("fail")})).await?;
+    let error = client.refused("retries-exhausted", json!({"url": server.url("/"), "retry": retry("fail")})).await?;
     same!(error["status"], 503);
     same!(history(&error), ["retry 503"]);
     same!(server.arrivals(), 2);
@@ -153,9 +152,7 @@ async fn a_post_that_timed_out_is_not_sent_twice(rig: &Rig) -> Result<()> {
     let server = Server::replies([stall(), ok("")]).await?;
     let mut client = rig.client().await?;
     client.open(json!({"timeouts": {"first_byte": "100ms"}})).await?;
-    let error = client
-        .refused("timed-out", json!({"method": "POST", "url": server.url("/"), "body": "x"}))
-        .await?;
+    let error = client.refused("timed-out", json!({"method": "POST", "url": server.url("/"), "body": "x"})).await?;
     same!(error["phase"], "first-byte");
     same!(server.arrivals(), 1);
     Ok(())
@@ -190,7 +187,8 @@ async fn a_post_is_retried_on_a_status_only_when_its_method_is_listed(rig: &Rig)
     ])
     .await?;
     let mut client = rig.client().await?;
-    let post = |path: &str, retry: Value| json!({"method": "POST", "url": server.url(path), "body": "x", "retry": retry});
+    let post =
+        |path: &str, retry: Value| json!({"method": "POST", "url": server.url(path), "body": "x", "retry": retry});
     let answer = client.send(post("/default", json!({"statuses": [503]}))).await?;
     same!(answer["status"], 503);
     ensure!(answer["not_retried_because"].is_string(), "no reason given: {answer}");

@@ -267,9 +267,7 @@ async fn a_post_on_a_stale_connection_is_not_sent_twice(rig: &Rig) -> Result<()>
     let server = Server::replies([ok("one"), close(), ok("two")]).await?;
     let mut client = rig.client().await?;
     client.get(server.url("/")).await?;
-    let error = client
-        .refused("interrupted", json!({"method": "POST", "url": server.url("/"), "body": "x"}))
-        .await?;
+    let error = client.refused("interrupted", json!({"method": "POST", "url": server.url("/"), "body": "x"})).await?;
     same!(error["code"], "connection-terminated");
     same!(server.arrivals(), 2);
     same!(client.host().await?["resent"], 0);

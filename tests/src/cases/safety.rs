@@ -268,7 +268,9 @@ async fn a_body_stream_that_fails_fails_its_request_alone(rig: &Rig) -> Result<(
     let server = Server::routes([("/upload", vec![ok("")]), ("/", vec![ok("next")])]).await?;
     let mut client = rig.client().await?;
     for stream in [json!({"chunks": ["some"], "fail": true}), json!({"chunks": ["some"], "fail": true, "length": 10})] {
-        client.refused("invalid-request", json!({"method": "PUT", "url": server.url("/upload"), "body_stream": stream})).await?;
+        client
+            .refused("invalid-request", json!({"method": "PUT", "url": server.url("/upload"), "body_stream": stream}))
+            .await?;
     }
     for request in server.requests() {
         ensure!(!request.whole, "the server took it for whole: {:?}", request.text());
@@ -283,7 +285,9 @@ async fn a_body_stream_of_another_length_than_declared_is_invalid(rig: &Rig) -> 
     let mut client = rig.client().await?;
     for length in [3, 5] {
         let stream = json!({"chunks": ["ab", "cd"], "length": length});
-        client.refused("invalid-request", json!({"method": "PUT", "url": server.url("/upload"), "body_stream": stream})).await?;
+        client
+            .refused("invalid-request", json!({"method": "PUT", "url": server.url("/upload"), "body_stream": stream}))
+            .await?;
     }
     same!(client.get(server.url("/")).await?["body"], "next");
     Ok(())
@@ -495,10 +499,7 @@ async fn a_failed_body_read_has_a_code(rig: &Rig) -> Result<()> {
     let mut client = rig.client().await?;
     client.send(json!({"url": server.url("/"), "preload": null, "as": "r"})).await?;
     let error = client.fails("interrupted", json!({"op": "read-all", "handle": "r"})).await?["error"].take();
-    ensure!(
-        ["connection-terminated", "HTTP-response-incomplete"].iter().any(|code| error["code"] == *code),
-        "{error}"
-    );
+    ensure!(["connection-terminated", "HTTP-response-incomplete"].iter().any(|code| error["code"] == *code), "{error}");
     Ok(())
 }
 
@@ -507,7 +508,10 @@ async fn a_stream_goes_on_when_the_server_answers_first(rig: &Rig) -> Result<()>
     let server = Server::replies([ok("early").early(), ok("next")]).await?;
     let mut client = rig.client().await?;
     let stream = json!({"chunks": vec!["x"; 20], "gap": "2ms", "length": 20});
-    same!(client.send(json!({"method": "POST", "url": server.url("/"), "body_stream": stream})).await?["body"], "early");
+    same!(
+        client.send(json!({"method": "POST", "url": server.url("/"), "body_stream": stream})).await?["body"],
+        "early"
+    );
     same!(client.get(server.url("/")).await?["body"], "next");
     Ok(())
 }
