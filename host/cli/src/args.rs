@@ -1,6 +1,5 @@
-//! The command line: flags, and how they become options and requests.
+//! The command line: every flag with its help.
 //!
-//! Longer than other files since every flag of `urlpool send` stands here once, with its help.
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 use std::{path::PathBuf, time::Duration};

@@ -3,8 +3,10 @@
 mod args;
 mod component;
 mod demo;
+mod form;
 mod origin;
 mod plan;
+mod receive;
 mod script;
 mod send;
 mod verbose;

@@ -1,15 +1,14 @@
 //! From flags to the options of a pool, to requests and to a host; everything that can be wrong before a connection.
 
-use crate::args::{ContentArgs, HostArgs, JitterArg, PoolArgs, SendArgs, TransportArg};
-use anyhow::{Context as _, Result, bail};
-use std::{
-    io::Read as _,
-    path::{Path, PathBuf},
-    sync::Arc,
+use crate::{
+    args::{ContentArgs, HostArgs, JitterArg, PoolArgs, SendArgs, TransportArg},
+    form::field,
 };
+use anyhow::{Context as _, Result, bail};
+use std::{io::Read as _, path::Path, sync::Arc};
 use urlpool_host::{Host, Overrides, System};
 use urlpool_script::{
-    AtLimit, Base64, Field, Jitter, Options, Redirect, RedirectRules, Request, Retry, RetryRules, Timeouts, Transport,
+    AtLimit, Base64, Jitter, Options, Redirect, RedirectRules, Request, Retry, RetryRules, Timeouts, Transport,
     WhenFull,
 };
 
@@ -208,7 +207,7 @@ fn bytes(flag: &str, text: &str) -> Result<Vec<u8>> {
 }
 
 /// Checks that a file that will be streamed can be read.
-fn readable(flag: &str, path: &Path) -> Result<()> {
+pub(crate) fn readable(flag: &str, path: &Path) -> Result<()> {
     if path == Path::new("-") {
         return Ok(());
     }
@@ -219,70 +218,6 @@ fn readable(flag: &str, path: &Path) -> Result<()> {
     }
     Ok(())
 }
-
-/// One `-F`: `name=value`, or `name=@path[;type=…][;filename=…]`.
-fn field(text: &str) -> Result<Field> {
-    let (name, value) = text.split_once('=').with_context(|| format!("-F {text:?}: expected `name=value`"))?;
-    let Some(file) = value.strip_prefix('@') else { return Ok(Field::text(name, value)) };
-    let mut path = file;
-    let mut media_type = None;
-    let mut filename = None;
-    // From the end, since a path may hold a semicolon itself.
-    while let Some((rest, setting)) = path.rsplit_once(';') {
-        match setting.trim_start().split_once('=') {
-            Some(("type", value)) => media_type = Some(value.to_owned()),
-            Some(("filename", value)) => filename = Some(value.trim_matches('"').to_owned()),
-            Some(_) | None => break,
-        }
-        path = rest;
-    }
-    let path = PathBuf::from(path);
-    readable("-F", &path)?;
-    let stdin = path == Path::new("-");
-    Ok(Field {
-        name: name.into(),
-        media_type: media_type.or_else(|| guess(&path).map(str::to_owned)),
-        filename: filename.or_else(|| stdin.then(|| "-".into())),
-        file: Some(path),
-        ..Field::default()
-    })
-}
-
-/// The media type that a file's name suggests.
-fn guess(path: &Path) -> Option<&'static str> {
-    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-    MEDIA_TYPES.iter().find(|(known, _)| *known == extension).map(|(_, media_type)| *media_type)
-}
-
-/// What people upload most; anything else is `application/octet-stream`.
-const MEDIA_TYPES: [(&str, &str); 26] = [
-    ("avif", "image/avif"),
-    ("css", "text/css"),
-    ("csv", "text/csv"),
-    ("gif", "image/gif"),
-    ("gz", "application/gzip"),
-    ("htm", "text/html"),
-    ("html", "text/html"),
-    ("jpeg", "image/jpeg"),
-    ("jpg", "image/jpeg"),
-    ("js", "text/javascript"),
-    ("json", "application/json"),
-    ("md", "text/markdown"),
-    ("mp3", "audio/mpeg"),
-    ("mp4", "video/mp4"),
-    ("pdf", "application/pdf"),
-    ("png", "image/png"),
-    ("svg", "image/svg+xml"),
-    ("tar", "application/x-tar"),
-    ("tif", "image/tiff"),
-    ("txt", "text/plain"),
-    ("wasm", "application/wasm"),
-    ("wav", "audio/wav"),
-    ("webp", "image/webp"),
-    ("xml", "application/xml"),
-    ("zip", "application/zip"),
-    ("zst", "application/zstd"),
-];
 
 /// The host that the flags describe.
 ///
@@ -375,24 +310,6 @@ mod tests {
         let json = request(&["u", "--json-body", "{ \"n\": 1.10 }"]);
         assert_eq!(json.body_base64.unwrap().0, b"{ \"n\": 1.10 }");
         assert!(refused(&["u", "--json-body", "{"]).contains("--json-body"));
-    }
-
-    #[test]
-    fn a_form_file_takes_its_type_and_name_from_the_end() {
-        let manifest = concat!("f=@", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml;type=text/x;filename=b;c");
-        assert!(refused(&["u", "-F", manifest]).contains("Cargo.toml"));
-        let manifest = manifest.replace("b;c", "b.txt");
-        let field = request(&["u", "-F", &manifest]).form.unwrap().remove(0);
-        assert_eq!(field.media_type.as_deref(), Some("text/x"));
-        assert_eq!(field.filename.as_deref(), Some("b.txt"));
-        assert!(field.file.unwrap().ends_with("Cargo.toml"));
-    }
-
-    #[test]
-    fn a_media_type_is_guessed_from_the_name() {
-        assert_eq!(guess(Path::new("a/B.PNG")), Some("image/png"));
-        assert_eq!(guess(Path::new("a.bin")), None);
-        assert!(MEDIA_TYPES.is_sorted());
     }
 
     #[test]

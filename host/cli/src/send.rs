@@ -3,17 +3,15 @@
 use crate::{
     args::{OutputArgs, SendArgs},
     plan,
+    receive::{Received, Receiving, Sink},
     verbose::Verbose,
 };
 use anyhow::{Context as _, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::File,
-    io::{self, IsTerminal as _, Write},
-    path::Path,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
     time::Duration,
 };
 use urlpool_script::{
@@ -173,7 +171,7 @@ impl Sending {
         }
         outcome.elapsed = before + begun.elapsed();
         outcome.head = Some(head);
-        body.finish(&mut outcome)?;
+        outcome.body = Some(body.finish()?);
         Ok(outcome)
     }
 
@@ -201,10 +199,7 @@ async fn receive_raw(raw: &mut RawBody, body: &mut Receiving) -> Result<Option<F
 #[derive(Default)]
 struct Outcome {
     head: Option<Head>,
-    /// The body, where it was kept.
-    body: Option<Vec<u8>>,
-    body_bytes: u64,
-    body_sha256: Option<String>,
+    body: Option<Received>,
     trailers: Fields,
     elapsed: Duration,
     failure: Option<Failure>,
@@ -220,91 +215,11 @@ impl Outcome {
     }
 }
 
-/// Where a body goes while it comes in.
-enum Sink {
-    Memory,
-    Stdout,
-    File(std::path::PathBuf),
-}
-
-/// A body on its way.
-struct Receiving {
-    target: Target,
-    digest: Sha256,
-    bytes: u64,
-    bar: ProgressBar,
-}
-
-enum Target {
-    Memory(Vec<u8>),
-    Stdout,
-    File(File, std::path::PathBuf),
-}
-
-impl Receiving {
-    fn new(sink: Sink, head: &Head) -> Result<Self> {
-        let (target, bar) = match sink {
-            Sink::Memory => (Target::Memory(Vec::new()), ProgressBar::hidden()),
-            Sink::Stdout => (Target::Stdout, ProgressBar::hidden()),
-            Sink::File(path) => {
-                let file = File::create(&path).with_context(|| format!("-o {}", path.display()))?;
-                (Target::File(file, path), progress(head))
-            }
-        };
-        Ok(Self { target, digest: Sha256::new(), bytes: 0, bar })
-    }
-
-    fn write(&mut self, piece: &[u8]) -> Result<()> {
-        self.bytes += piece.len() as u64;
-        self.digest.update(piece);
-        self.bar.inc(piece.len() as u64);
-        match &mut self.target {
-            Target::Memory(body) => body.extend_from_slice(piece),
-            Target::Stdout => io::stdout().write_all(piece).context("standard output")?,
-            Target::File(file, path) => {
-                file.write_all(piece).with_context(|| format!("-o {}", path.display()))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self, outcome: &mut Outcome) -> Result<()> {
-        self.bar.finish_and_clear();
-        outcome.body_bytes = self.bytes;
-        outcome.body_sha256 = Some(answer::hex(&self.digest.finalize()));
-        match self.target {
-            Target::Memory(body) => outcome.body = Some(body),
-            Target::Stdout => io::stdout().flush().context("standard output")?,
-            Target::File(..) => {}
-        }
-        Ok(())
-    }
-}
-
-/// A progress bar on a terminal, with an end where the length is known.
-fn progress(head: &Head) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let length = |(name, value): &(String, Vec<u8>)| match name.eq_ignore_ascii_case("content-length") {
-        true => std::str::from_utf8(value).ok()?.parse().ok(),
-        false => None,
-    };
-    let length: Option<u64> = head.headers.iter().find_map(length);
-    let template = match length {
-        Some(_) => "{wide_bar:.green} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}",
-        None => "{spinner:.green} {decimal_bytes} {decimal_bytes_per_sec}",
-    };
-    let style = ProgressStyle::with_template(template);
-    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
 /// Prints outcomes, one after the other.
 struct Printer {
     json: bool,
     raw: bool,
-    output: Option<std::path::PathBuf>,
+    output: Option<PathBuf>,
     failed: bool,
 }
 
@@ -328,7 +243,7 @@ impl Printer {
             return line(&to_json(index, request, &outcome));
         }
         // What was collected beside others is written now, in its turn.
-        if let Some(body) = &outcome.body {
+        if let Some(body) = outcome.body.as_ref().and_then(|body| body.kept.as_ref()) {
             io::stdout().write_all(body).context("standard output")?;
             io::stdout().flush().context("standard output")?;
         }
@@ -355,7 +270,7 @@ fn line(value: &Value) -> Result<()> {
 }
 
 fn to_json(index: usize, request: &Request, outcome: &Outcome) -> Value {
-    let head = outcome.head.as_ref();
+    let (head, body) = (outcome.head.as_ref(), outcome.body.as_ref());
     let error = match &outcome.failure {
         Some(Failure::Call(error)) => Some(error),
         _ => None,
@@ -372,9 +287,9 @@ fn to_json(index: usize, request: &Request, outcome: &Outcome) -> Value {
         "status": head.map(|head| head.status),
         "headers": head.map(|head| answer::fields(&head.headers)),
         "trailers": head.map(|_| answer::fields(&outcome.trailers)),
-        "body_base64": outcome.body.as_deref().map(answer::base64),
-        "body_bytes": head.map(|_| outcome.body_bytes),
-        "body_sha256": outcome.body_sha256,
+        "body_base64": body.and_then(|body| body.kept.as_deref()).map(answer::base64),
+        "body_bytes": body.map(|body| body.bytes),
+        "body_sha256": body.map(|body| &body.sha256),
         "decoded": head.map(|head| head.decoded),
         "attempts": history.len() + usize::from(begun),
         "history": answer::history(history),

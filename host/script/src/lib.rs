@@ -21,7 +21,9 @@ mod bindings;
 mod duration;
 mod error;
 mod lend;
+mod lend_policy;
 mod pieces;
+mod policy;
 mod program;
 mod raw;
 mod request;
@@ -32,11 +34,9 @@ mod state;
 pub use bindings::exports::urlpool::client::messages::{ErrorKind, Phase};
 pub use duration::parse_duration;
 pub use error::{CallError, Error, Failure, Past, kind_name, phase_name};
+pub use policy::{AtLimit, Extra, Jitter, Options, Redirect, RedirectRules, Retry, RetryRules, Timeouts, WhenFull};
 pub use program::{Program, component};
 pub use raw::RawBody;
-pub use request::{
-    AtLimit, Base64, Chunk, ChunkBytes, Extra, Field, Jitter, Options, Pieces, Redirect, RedirectRules, Request, Retry,
-    RetryRules, Timeouts, WhenFull,
-};
+pub use request::{Base64, Chunk, ChunkBytes, Field, Pieces, Request};
 pub use session::{Fields, Handle, Head, Pending, Pool, PoolStats, Response, Session};
 pub use state::Transport;

@@ -1,12 +1,13 @@
 //! The operations of a script: one for each function of the interface, as JSON objects.
 //!
 //! docs/script.md describes the format. Here stand the keys of each operation and what it answers; what a request or
-//! a pool may say stands in `request.rs`.
+//! a pool may say stands in `request.rs` and `policy.rs`. Longer than other files since it is one method an operation.
 
 use crate::{
     answer, duration,
     error::Failure,
-    request::{Field, Options, Request},
+    policy::Options,
+    request::{Field, Request},
     session::{Fields, Pending, Pool, Response, Session},
 };
 use serde::{Deserialize, de::DeserializeOwned};

@@ -1,11 +1,14 @@
 //! One instance of the component and typed calls into it.
+//!
+//! Longer than other files since every function of the interface has its method here.
 
 use crate::{
     bindings::{Client, exports::urlpool::client::messages},
     error::{CallError, Failure, Past},
     pieces::Timer,
+    policy::Options,
     raw::RawBody,
-    request::{Field, Options, Request},
+    request::{Field, Request},
     script::Names,
     state::{State, Transport},
 };
