@@ -314,6 +314,11 @@ impl Delivery {
         !self.touched
     }
 
+    /// Whether trailers may follow the body: it ends otherwise than by a declared length.
+    pub fn may_have_trailers(&self) -> bool {
+        self.expected.is_none() && self.end.is_none()
+    }
+
     /// The status.
     pub fn status(&self) -> u16 {
         self.status
@@ -356,10 +361,6 @@ impl Delivery {
 
     pub(crate) fn set_not_retried(&mut self, reason: String) {
         self.not_retried = Some(reason);
-    }
-
-    pub(crate) fn into_history(self) -> Vec<Attempt> {
-        self.history
     }
 
     /// Turns input into up to about `room` bytes of output; true when there may be more to turn.

@@ -21,9 +21,14 @@ pub struct Error {
 }
 
 impl Error {
+    /// A failure outside of any attempt.
+    pub fn new(cause: Cause) -> Self {
+        Self { cause, url: None, elapsed: Duration::ZERO, history: Vec::new() }
+    }
+
     /// A request that was refused before a call began.
     pub fn invalid(invalid: Invalid) -> Self {
-        Self { cause: Cause::Invalid(invalid), url: None, elapsed: Duration::ZERO, history: Vec::new() }
+        Self::new(Cause::Invalid(invalid))
     }
 
     /// The kind, for programs.
@@ -202,6 +207,54 @@ impl Cause {
             Self::Other(_) => Kind::Other,
         }
     }
+
+    /// The phase whose limit passed.
+    pub fn phase(&self) -> Option<Phase> {
+        if let Self::TimedOut { phase, .. } = self { Some(*phase) } else { None }
+    }
+
+    /// The limit that passed.
+    pub fn limit(&self) -> Option<Duration> {
+        if let Self::TimedOut { limit, .. } = self { *limit } else { None }
+    }
+
+    /// What the host reported.
+    pub fn code(&self) -> Option<&ErrorCode> {
+        match self {
+            Self::Denied(code) | Self::Connect(code) | Self::Protocol(code) => Some(code),
+            Self::Interrupted { code, .. } | Self::NotReplayable { code, .. } => code.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The status that no retry or hop improved.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::TooManyRedirects { status, .. }
+            | Self::BadRedirect { status, .. }
+            | Self::RetriesExhausted { status } => Some(*status),
+            Self::NotReplayable { status, .. } => *status,
+            _ => None,
+        }
+    }
+
+    /// The `Location` that could not be followed, as it was sent.
+    pub fn location(&self) -> Option<&str> {
+        match self {
+            Self::TooManyRedirects { location, .. } | Self::BadRedirect { location, .. } => Some(location),
+            _ => None,
+        }
+    }
+
+    /// The bytes that the body should have had.
+    pub fn expected(&self) -> Option<u64> {
+        if let Self::Interrupted { expected, .. } = self { *expected } else { None }
+    }
+
+    /// The bytes of the body that came.
+    pub fn received(&self) -> Option<u64> {
+        if let Self::Interrupted { received, .. } = self { *received } else { None }
+    }
 }
 
 impl fmt::Display for Cause {
@@ -374,7 +427,9 @@ impl fmt::Display for Invalid {
             }
             Self::Method(method) => write!(f, "method {method:?}: not a token"),
             Self::HeaderName(name) => write!(f, "header name {name:?}: not a token"),
-            Self::HeaderValue(name) => write!(f, "value of header {name}: holds a CR, LF, NUL or another control character"),
+            Self::HeaderValue(name) => {
+                write!(f, "value of header {name}: holds a CR, LF, NUL or another control character")
+            }
             Self::ForbiddenHeader(name) => write!(f, "header {name}: only the host may set it"),
             Self::HeadersTooLarge { size, limit } => {
                 write!(f, "headers of {size} bytes: more than the {limit} bytes a host takes")

@@ -36,8 +36,11 @@ pub enum Step {
     Acquire(Origin),
     /// Send this, and the body that [`Exchange::upload`] gives.
     Send(Box<Outbound>),
-    /// Read a piece of the body and report it.
-    Collect,
+    /// Read a piece of the body and report it as [`Event::Body`].
+    Collect {
+        /// Whether trailers may follow the body.
+        trailers: bool,
+    },
     /// Read and discard up to so many bytes until that moment, then drop the body and report [`Event::Drained`].
     Drain {
         /// The most bytes to read.
@@ -209,9 +212,7 @@ impl Exchange {
             State::Acquiring { asked } => self.clock.slot(*asked),
             State::Sending(attempt) => attempt.nearest(),
             State::Collecting { delivery, .. } => delivery.deadline(),
-            State::Draining { until, .. } | State::Waiting(until) => {
-                Some(Deadline { at: *until, phase: Phase::Total })
-            }
+            State::Draining { until, .. } | State::Waiting(until) => Some(Deadline { at: *until, phase: Phase::Total }),
             State::Finished => None,
         }
     }
@@ -436,10 +437,12 @@ impl Exchange {
             },
             Next::Refuse(cause) => return self.fail(cause, now),
             Next::Stay(reason) => {
-                not_retried = match reason {
-                    StayReason::NoRedirect | StayReason::NoLocation | StayReason::Never => None,
-                    StayReason::Limit | StayReason::OtherOrigin | StayReason::Body => Some(reason.to_string()),
-                };
+                match reason {
+                    StayReason::NoRedirect | StayReason::NoLocation | StayReason::Never => {}
+                    StayReason::Limit | StayReason::OtherOrigin | StayReason::Body => {
+                        not_retried = Some(reason.to_string());
+                    }
+                }
                 let judged = Judged::Answered { status: head.status, headers: &head.headers };
                 match self.judge(judged, now) {
                     Verdict::Accept => {}
@@ -526,12 +529,11 @@ impl Exchange {
         }
         match collected {
             Collected::More => {
+                let trailers = delivery.may_have_trailers();
                 self.state = State::Collecting { delivery, limit };
-                Step::Collect
+                Step::Collect { trailers }
             }
-            Collected::Full if self.whole => {
-                self.fail(Cause::TooLarge { limit: SizeLimit::Collect(limit) }, now)
-            }
+            Collected::Full if self.whole => self.fail(Cause::TooLarge { limit: SizeLimit::Collect(limit) }, now),
             Collected::Full | Collected::Whole => self.deliver(delivery),
         }
     }

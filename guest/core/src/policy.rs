@@ -55,3 +55,17 @@ impl Default for Policy {
         }
     }
 }
+
+impl Policy {
+    /// Sends no header of this name by default.
+    pub fn remove_header(&mut self, name: &str) {
+        self.headers.remove(name);
+        self.removed.push(name.to_ascii_lowercase());
+    }
+
+    /// Sends these credentials by default, replacing any `Authorization`.
+    pub fn set_authorization(&mut self, value: &str) {
+        self.headers.remove("authorization");
+        self.headers.append_trusted("Authorization", value.as_bytes());
+    }
+}

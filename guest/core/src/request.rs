@@ -97,6 +97,21 @@ impl Request {
         Ok(Self::new(method, target, credentials))
     }
 
+    /// A request whose target may be relative to a base, and is then held to its origin.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::create`], and [`Invalid::OtherOrigin`].
+    pub fn within(base: Option<&Target>, method: &str, target: &str) -> Result<Self, Invalid> {
+        let Some(base) = base else { return Self::create(method, target) };
+        let method = self::method(method)?;
+        let (target, credentials) = base.resolve(target)?;
+        if target.origin() != base.origin() {
+            return Err(Invalid::OtherOrigin { asked: target.origin().to_string(), own: base.origin().to_string() });
+        }
+        Ok(Self::new(method, target, credentials))
+    }
+
     /// Appends one pair to the query of the URL.
     pub fn append_query(&mut self, name: &str, value: &str) {
         self.target.append_query(name, value);

@@ -32,6 +32,12 @@ pub enum Acquired {
     Closed,
 }
 
+/// The slots of an origin, by default: 8, two more than browsers open.
+pub const DEFAULT_SLOTS: u32 = 8;
+
+/// The origins that are remembered, by default.
+pub const DEFAULT_ORIGINS: u32 = 32;
+
 /// The slots of a pool, by origin.
 ///
 /// - Waiters of an origin are served in the order they came.

@@ -329,14 +329,10 @@ impl Session {
             wasmtime_wasi_io::poll::subscribe(table, timer)
         });
         let timer = self.settled(timer.transpose())?;
-        let lent: Vec<_> = timer.iter().map(|timer| Resource::new_borrow(timer.rep())).collect();
+        let also: Vec<_> = timer.into_iter().collect();
         let guest = self.client.urlpool_client_pool().pool();
-        let finished = guest.call_wait(&mut self.store, pool.any, &handles, &lent).await;
+        let finished = guest.call_wait(&mut self.store, pool.any, &handles, &also).await;
         let finished = self.settled(finished)?;
-        if let Some(timer) = timer {
-            let dropped = self.store.data_mut().table().drop(timer);
-            self.settled(dropped)?;
-        }
         Ok(finished.into_iter().map(|index| index as usize).collect())
     }
 

@@ -1,0 +1,214 @@
+//! One attempt over wasi:http: the head goes out, then the body, while the answer is watched.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use urlpool_core::error::Invalid;
+use urlpool_core::exchange::Outbound;
+use urlpool_core::failure::Failure;
+use urlpool_core::upload::Want;
+use urlpool_core::{ErrorCode, Exchange, Headers, Now};
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{FutureIncomingResponse, IncomingResponse, OutgoingBody};
+use wasip2::io::poll::Pollable;
+use wasip2::io::streams::{InputStream, OutputStream, StreamError};
+
+use crate::body::Kept;
+use crate::{clock, convert};
+
+/// How soon an event loop looks again at what has no pollable to lend.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// A stream that a request body is read from. The pollable is its child and drops first.
+pub(crate) struct Source {
+    ready: Option<Pollable>,
+    stream: InputStream,
+}
+
+impl Source {
+    /// A source that reads this stream.
+    pub(crate) fn new(stream: InputStream) -> Self {
+        Self { ready: None, stream }
+    }
+}
+
+/// A request that was handed to the host and not answered yet.
+///
+/// The fields stand in the order in which they must be dropped.
+pub(crate) struct Attempt {
+    upload: Option<Unfinished>,
+    answer: Option<Pollable>,
+    future: FutureIncomingResponse,
+    trailers: Headers,
+    waits: Waits,
+    flushed: bool,
+    lent: bool,
+}
+
+/// What is not yet written of a request. Dropping it aborts the request, so it outlives the answer.
+pub(crate) struct Unfinished {
+    room: Option<Pollable>,
+    output: Option<OutputStream>,
+    body: Option<OutgoingBody>,
+}
+
+/// What the writing of the body waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Nothing,
+    Room,
+    Source(usize),
+}
+
+/// Which pollable of an attempt a place in the list of a poll belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Watched {
+    /// The answer.
+    Answer,
+    /// Room to write, or more of the body to be written.
+    Body,
+}
+
+impl Attempt {
+    /// Hands the request to the host.
+    pub(crate) fn start(outbound: Outbound) -> Result<Self, ErrorCode> {
+        let (request, options) = convert::outgoing(&outbound)?;
+        let upload = if outbound.has_body {
+            let failed = || ErrorCode::InternalError(Some("the host gives no body to write".to_owned()));
+            let body = request.body().map_err(|()| failed())?;
+            let output = body.write().map_err(|()| failed())?;
+            Some(Unfinished { room: None, output: Some(output), body: Some(body) })
+        } else {
+            None
+        };
+        let future = outgoing_handler::handle(request, Some(options)).map_err(convert::code)?;
+        Ok(Self {
+            upload,
+            answer: None,
+            future,
+            trailers: outbound.trailers,
+            waits: Waits::Nothing,
+            flushed: false,
+            lent: false,
+        })
+    }
+
+    /// Writes as much of the body as there is room and content for.
+    pub(crate) fn write(&mut self, exchange: &mut Exchange, sources: &mut [Source], now: Now) -> Result<(), Failure> {
+        loop {
+            let Some(output) = self.upload.as_ref().and_then(|upload| upload.output.as_ref()) else { return Ok(()) };
+            let room = match output.check_write() {
+                Ok(room) => usize::try_from(room).unwrap_or(usize::MAX),
+                // The host wants no more of it. What that means, the answer will tell.
+                Err(_) => return self.stop(exchange, now),
+            };
+            if room == 0 {
+                self.waits = Waits::Room;
+                return Ok(());
+            }
+            if self.waits == Waits::Room {
+                exchange.wrote(now);
+            }
+            self.waits = Waits::Nothing;
+            match exchange.upload().want(room) {
+                Want::Write(bytes) => {
+                    if output.write(&bytes).is_err() {
+                        return self.stop(exchange, now);
+                    }
+                }
+                Want::Read { stream, at_most } => match sources[stream].stream.read(at_most) {
+                    Ok(bytes) if bytes.is_empty() => {
+                        self.waits = Waits::Source(stream);
+                        return Ok(());
+                    }
+                    Ok(bytes) => {
+                        exchange.upload().supply(stream, Bytes::from(bytes)).map_err(Failure::Body)?;
+                    }
+                    Err(StreamError::Closed) => exchange.upload().end(stream).map_err(Failure::Body)?,
+                    Err(StreamError::LastOperationFailed(_)) => return Err(Failure::Body(Invalid::BodyStream)),
+                },
+                // Hosts may hold back what was not flushed; room after it says that it went.
+                Want::Done if !self.flushed => {
+                    self.flushed = true;
+                    if output.flush().is_err() {
+                        return self.stop(exchange, now);
+                    }
+                }
+                Want::Done => return self.finish(exchange, now),
+            }
+        }
+    }
+
+    /// The answer, once its pollable was ready.
+    pub(crate) fn answer(&mut self) -> Option<Result<IncomingResponse, ErrorCode>> {
+        match self.future.get()? {
+            Ok(answer) => Some(answer.map_err(convert::code)),
+            Err(()) => Some(Err(ErrorCode::InternalError(Some("the host gave the answer away".to_owned())))),
+        }
+    }
+
+    /// The pollables to wait for, and what each means.
+    pub(crate) fn watch<'a>(&'a mut self, sources: &'a mut [Source], mut each: impl FnMut(Watched, &'a Pollable)) {
+        match self.waits {
+            Waits::Nothing => {}
+            Waits::Room => {
+                if let Some(Unfinished { room, output: Some(output), .. }) = &mut self.upload {
+                    each(Watched::Body, room.get_or_insert_with(|| output.subscribe()));
+                }
+            }
+            Waits::Source(index) => {
+                let Source { ready, stream } = &mut sources[index];
+                each(Watched::Body, ready.get_or_insert_with(|| stream.subscribe()));
+            }
+        }
+        let future = &self.future;
+        each(Watched::Answer, self.answer.get_or_insert_with(|| future.subscribe()));
+    }
+
+    /// Pollables to lend to the caller.
+    ///
+    /// While the body is being written, one of them is a short timer: the output
+    /// has to go before the body can be finished, so nothing may hang on it.
+    pub(crate) fn lend(&mut self) -> Vec<Pollable> {
+        self.lent = true;
+        let mut lent = vec![self.future.subscribe()];
+        if self.waits != Waits::Nothing {
+            lent.push(clock::timer_in(LOOK_AGAIN));
+        }
+        lent
+    }
+
+    /// Gives up the handles but for what must outlive the answer, or keeps those that lent a pollable.
+    pub(crate) fn retire(mut self, kept: &mut Kept) -> Option<Unfinished> {
+        self.answer = None;
+        let mut upload = self.upload.take();
+        if let Some(upload) = &mut upload {
+            upload.room = None;
+        }
+        if self.lent {
+            kept.keep(self.future);
+        }
+        upload.filter(|upload| upload.body.is_some())
+    }
+
+    /// Writes no more; the answer is all that is waited for.
+    fn stop(&mut self, exchange: &mut Exchange, now: Now) -> Result<(), Failure> {
+        self.waits = Waits::Nothing;
+        exchange.sent(now);
+        Ok(())
+    }
+
+    fn finish(&mut self, exchange: &mut Exchange, now: Now) -> Result<(), Failure> {
+        let Some(mut upload) = self.upload.take() else { return Ok(()) };
+        let Some(body) = upload.body.take() else { return Ok(()) };
+        upload.room = None;
+        drop(upload);
+        let trailers = match self.trailers.is_empty() {
+            true => None,
+            false => Some(convert::fields(&self.trailers).map_err(Failure::Failed)?),
+        };
+        OutgoingBody::finish(body, trailers).map_err(|code| Failure::Failed(convert::code(code)))?;
+        exchange.sent(now);
+        Ok(())
+    }
+}
