@@ -44,6 +44,7 @@ cases! { "retry";
     "R31" a_stream_beyond_the_replay_buffer_is_not_sent_again;
     "R32" a_retried_chunked_body_stays_chunked;
     "R33" a_failed_attempt_is_drained_and_its_connection_reused;
+    "R34" a_drain_that_fails_keeps_no_slot;
     "R35" the_history_tells_what_each_attempt_came_to;
     "R36" dropping_a_call_ends_its_backoff;
     "R37" the_total_limit_is_not_slept_past;
@@ -474,6 +475,16 @@ async fn a_failed_attempt_is_drained_and_its_connection_reused(rig: &Rig) -> Res
     same!(rig.client().await?.get(server.url("/")).await?["body"], "good");
     same!(server.arrivals(), 3);
     same!(server.connections(), 1);
+    Ok(())
+}
+
+async fn a_drain_that_fails_keeps_no_slot(rig: &Rig) -> Result<()> {
+    let cut = raw("HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 100\r\n\r\nabc").reset();
+    let server = Server::replies([cut, ok("good")]).await?;
+    let mut client = rig.client().await?;
+    client.open(json!({"slots": 1})).await?;
+    same!(client.get(server.url("/")).await?["body"], "good");
+    same!(client.pool().await?["in_flight"], 0);
     Ok(())
 }
 

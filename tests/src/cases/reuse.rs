@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use urlpool_host::Host;
 
 use crate::case::{cases, same};
 use crate::client::history;
+use crate::ports::Refused;
 use crate::reply::{close, ok, raw, reset, stall, status};
 use crate::rig::Rig;
 use crate::server::End;
@@ -20,6 +22,7 @@ cases! { "reuse";
     "P3" an_http_1_0_response_ends_its_connection;
     "P4" a_body_ended_by_the_connection_is_whole_and_not_reused;
     "P5" a_full_pool_that_refuses_refuses_at_once;
+    "P5b" connections_beyond_the_idle_limit_are_closed_after_use;
     "P6" no_more_requests_are_in_flight_than_slots;
     "P7" waiting_for_a_slot_has_a_limit_and_sends_nothing;
     "P8" a_failed_request_gives_its_slot_back;
@@ -33,6 +36,7 @@ cases! { "reuse";
     "P14" a_post_on_a_stale_connection_is_not_sent_twice;
     "P15" an_idempotency_key_makes_a_post_repairable;
     "P16" an_idle_connection_is_closed_after_its_timeout;
+    "P20" the_origin_used_least_recently_is_forgotten;
     "P23" the_case_of_scheme_and_host_makes_no_other_origin;
     "P26" a_closed_pool_answers_closed;
     "P27" closing_wakes_those_who_wait_for_a_slot;
@@ -45,6 +49,9 @@ cases! { "reuse";
     "P34" interim_responses_do_not_end_a_connection;
     "P35" a_connection_is_reused_after_trailers;
     "P36" the_figures_are_exact;
+    "P37" dropping_the_host_closes_its_connections;
+    "P38" many_instances_share_the_connections_of_one_host;
+    "P39" the_second_address_of_a_name_is_tried;
 }
 
 async fn two_sequential_gets_share_one_connection(rig: &Rig) -> Result<()> {
@@ -98,6 +105,20 @@ async fn a_full_pool_that_refuses_refuses_at_once(rig: &Rig) -> Result<()> {
     gate.open();
     client.finish("a").await?;
     same!(server.arrivals(), 1);
+    Ok(())
+}
+
+async fn connections_beyond_the_idle_limit_are_closed_after_use(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("").after(Until::Arrived(3))]).await?;
+    let mut client = rig.client_with(|host| host.idle_per_origin(1)).await?;
+    client.send_all(vec![json!({"url": server.url("/")}); 3]).await?;
+    same!(server.connections(), 3);
+    let host = client.until_host("one live connection", |host| host["live"] == 1).await?;
+    same!(host["idle"], 1);
+    same!(host["discarded"], json!({"idle-limit": 2}));
+    server
+        .until("two closed", |log| log.connections.iter().filter(|one| one.ended == Some(End::Client)).count() == 2)
+        .await?;
     Ok(())
 }
 
@@ -300,6 +321,16 @@ async fn an_idle_connection_is_closed_after_its_timeout(rig: &Rig) -> Result<()>
     Ok(())
 }
 
+async fn the_origin_used_least_recently_is_forgotten(rig: &Rig) -> Result<()> {
+    let mut client = rig.client().await?;
+    client.open(json!({"origins": 2})).await?;
+    for _ in 0..3 {
+        client.get(Server::replies([ok("")]).await?.url("/")).await?;
+    }
+    same!(client.pool().await?["origins"], 2);
+    Ok(())
+}
+
 async fn the_case_of_scheme_and_host_makes_no_other_origin(rig: &Rig) -> Result<()> {
     let server = Server::replies([ok("")]).await?;
     let mut client = rig.client().await?;
@@ -457,5 +488,45 @@ async fn the_figures_are_exact(rig: &Rig) -> Result<()> {
     same!(host["idle"], 0);
     same!(host["waiting"], 0);
     same!(host["discarded"], json!({"connection-close": 1}));
+    Ok(())
+}
+
+async fn dropping_the_host_closes_its_connections(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("")]).await?;
+    let mut client = rig.client().await?;
+    client.get(server.url("/")).await?;
+    client.until_host("an idle connection", |host| host["idle"] == 1).await?;
+    drop(client);
+    server.until("the close", |log| log.connections[0].ended == Some(End::Client)).await?;
+    Ok(())
+}
+
+async fn many_instances_share_the_connections_of_one_host(rig: &Rig) -> Result<()> {
+    const INSTANCES: usize = 32;
+    const REQUESTS: usize = 50;
+    let server = Server::answering(|request| ok(&request.target)).await?;
+    let host = Host::builder().connections_per_origin(8).build()?;
+    let (server, host) = (&server, &host);
+    let instances = (0..INSTANCES).map(async |instance| {
+        let mut client = rig.client_of(host).await?;
+        for request in 0..REQUESTS {
+            let target = format!("/{instance}/{request}");
+            same!(client.get(server.url(&target)).await?["body"], target);
+        }
+        anyhow::Ok(())
+    });
+    futures::future::try_join_all(instances).await?;
+    same!(server.arrivals(), INSTANCES * REQUESTS);
+    ensure!(server.connections() <= 8, "{} connections", server.connections());
+    Ok(())
+}
+
+async fn the_second_address_of_a_name_is_tried(rig: &Rig) -> Result<()> {
+    let refused = Refused::bind()?;
+    let server = Server::replies([ok("second")]).await?;
+    let mut client = rig.client_finding("a.test", &[refused.port(), server.port()]).await?;
+    let answer = client.get("http://a.test/".to_owned()).await?;
+    same!(answer["body"], "second");
+    same!(answer["attempts"], 1);
     Ok(())
 }
