@@ -63,21 +63,14 @@ impl ResponseBody {
             ahead: None,
             drain,
         };
-        if body
-            .open
-            .as_ref()
-            .is_some_and(|open| open.incoming.is_end_stream())
-        {
+        if body.open.as_ref().is_some_and(|open| open.incoming.is_end_stream()) {
             body.finish();
         }
         body
     }
 
     /// Asks hyper for a frame, and parts with the connection at the end.
-    fn poll_incoming(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let Some(open) = &mut self.open else {
             return Poll::Ready(None);
         };
@@ -126,24 +119,14 @@ impl ResponseBody {
                 Poll::Ready(None) | Poll::Pending => break,
             }
         }
-        if gathered.is_empty() {
-            first
-        } else {
-            gathered.freeze()
-        }
+        if gathered.is_empty() { first } else { gathered.freeze() }
     }
 
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let between_bytes = self.between_bytes;
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep(between_bytes)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(between_bytes)));
         // A timer of zero would still wait for the next tick of the clock.
-        if between_bytes.is_zero() {
-            Poll::Ready(())
-        } else {
-            timer.as_mut().poll(cx)
-        }
+        if between_bytes.is_zero() { Poll::Ready(()) } else { timer.as_mut().poll(cx) }
     }
 
     fn finish(&mut self) {
@@ -171,10 +154,7 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Failure;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let this = &mut *self;
         if let Some(ahead) = this.ahead.take() {
             return Poll::Ready(Some(ahead));
@@ -221,10 +201,7 @@ impl Drop for ResponseBody {
             lease.close(reason);
             return;
         }
-        let Some(runtime) = lease
-            .runtime()
-            .filter(|_| incoming.size_hint().lower() <= self.drain.bytes)
-        else {
+        let Some(runtime) = lease.runtime().filter(|_| incoming.size_hint().lower() <= self.drain.bytes) else {
             lease.close(Close::Undrained);
             return;
         };

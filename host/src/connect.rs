@@ -51,18 +51,11 @@ impl Key {
             None | Some("") => 443 * u16::from(tls) + 80 * u16::from(!tls),
             Some(digits) => digits.parse().map_err(|_| Failure::Uri)?,
         };
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|inner| inner.strip_suffix(']'))
-            .unwrap_or(host);
+        let bare = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
         if bare.is_empty() || port == 0 {
             return Err(Failure::Uri);
         }
-        Ok(Self {
-            tls,
-            host: bare.to_ascii_lowercase().into(),
-            port,
-        })
+        Ok(Self { tls, host: bare.to_ascii_lowercase().into(), port })
     }
 }
 
@@ -95,22 +88,15 @@ impl Connector {
             let name = key.host.strip_suffix('.').unwrap_or(&key.host).to_owned();
             let name = ServerName::try_from(name).map_err(|_| Failure::Uri)?;
             let handshake = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp);
-            let stream = timeout_at(deadline, handshake)
-                .await
-                .map_err(|_| Failure::ConnectTimeout)?;
-            Stream::Tls(Box::new(stream.map_err(|error| {
-                match Failure::io(&error) {
-                    Failure::Incomplete => Failure::Terminated,
-                    failure => failure,
-                }
+            let stream = timeout_at(deadline, handshake).await.map_err(|_| Failure::ConnectTimeout)?;
+            Stream::Tls(Box::new(stream.map_err(|error| match Failure::io(&error) {
+                Failure::Incomplete => Failure::Terminated,
+                failure => failure,
             })?))
         } else {
             Stream::Plain(tcp)
         };
-        Ok(Wire {
-            stream,
-            traffic: Arc::default(),
-        })
+        Ok(Wire { stream, traffic: Arc::default() })
     }
 
     async fn lookup(&self, key: &Key, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {
@@ -201,9 +187,7 @@ impl Wire {
     fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
         match result {
             Poll::Ready(Ok(bytes)) => {
-                self.traffic
-                    .written
-                    .fetch_add(bytes as u64, Ordering::Relaxed);
+                self.traffic.written.fetch_add(bytes as u64, Ordering::Relaxed);
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(Err(error)) if hung_up(&error) => {
@@ -217,11 +201,7 @@ impl Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
@@ -234,11 +214,7 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.traffic.deaf() {
             return Poll::Ready(Ok(bytes.len()));
         }
@@ -291,9 +267,7 @@ impl AsyncWrite for Wire {
 fn hung_up(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::BrokenPipe
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
     )
 }
 
@@ -328,12 +302,7 @@ mod tests {
 
     #[test]
     fn a_place_that_nobody_can_connect_to_is_refused() {
-        for uri in [
-            "http://a.test:0/",
-            "http://a.test:65536/",
-            "ftp://a.test/",
-            "/path",
-        ] {
+        for uri in ["http://a.test:0/", "http://a.test:65536/", "ftp://a.test/", "/path"] {
             assert_eq!(key(uri), Err(Failure::Uri), "{uri}");
         }
     }

@@ -43,17 +43,9 @@ pub(crate) enum Handout {
 
 impl Connections {
     pub(crate) fn new(connector: Connector, limits: Limits, acquire_timeout: Duration) -> Self {
-        let state = State {
-            book: Book::new(limits),
-            waiters: HashMap::new(),
-            stats: Stats::default(),
-            sweeping: false,
-        };
-        Self {
-            connector,
-            acquire_timeout,
-            state: Mutex::new(state),
-        }
+        let state =
+            State { book: Book::new(limits), waiters: HashMap::new(), stats: Stats::default(), sweeping: false };
+        Self { connector, acquire_timeout, state: Mutex::new(state) }
     }
 
     /// Waits for a connection to `key`, or for the right to open one.
@@ -83,10 +75,7 @@ impl Connections {
             }
         };
         // Declared before the wait, so that what was granted in the last moment is dropped, and thereby given back, first.
-        let _place = Place {
-            connections: self,
-            ticket,
-        };
+        let _place = Place { connections: self, ticket };
         match timeout(self.acquire_timeout, granted).await {
             Ok(Ok(handout)) => Ok(handout),
             // The sender is only dropped with all connections, which `self` keeps.
@@ -107,22 +96,13 @@ impl Connections {
     ) -> Result<Lease, Failure> {
         let wire = self.connector.connect(key, within).await?;
         let traffic = wire.traffic();
-        let handshake = http1::Builder::new()
-            .max_buf_size(READ_BUFFER)
-            .handshake(TokioIo::new(wire))
-            .await;
+        let handshake = http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(wire)).await;
         let (sender, driver) = handshake.map_err(|error| Failure::http(&error, false))?;
         let (open, closed) = oneshot::channel();
         let runtime = Handle::current();
         let _driving = runtime.spawn(drive(driver, closed, Arc::clone(&permit)));
         self.lock().stats.opened += 1;
-        Ok(self.lease(Connection {
-            sender,
-            traffic,
-            permit,
-            runtime,
-            _open: open,
-        }))
+        Ok(self.lease(Connection { sender, traffic, permit, runtime, _open: open }))
     }
 
     pub(crate) fn count(&self, count: impl FnOnce(&mut Stats)) {
@@ -139,18 +119,11 @@ impl Connections {
     }
 
     fn lease(self: &Arc<Self>, connection: Connection) -> Lease {
-        Lease {
-            connection: Some(connection),
-            connections: Arc::downgrade(self),
-            used: false,
-        }
+        Lease { connection: Some(connection), connections: Arc::downgrade(self), used: false }
     }
 
     fn permit(self: &Arc<Self>, id: Id) -> Arc<Permit> {
-        Arc::new(Permit {
-            connections: Arc::downgrade(self),
-            id,
-        })
+        Arc::new(Permit { connections: Arc::downgrade(self), id })
     }
 
     /// Changes the book and carries out what follows from it.
@@ -162,26 +135,16 @@ impl Connections {
     }
 
     /// Carries out effects, after letting go of the lock: connections, permits and answers to nobody lock it when dropped.
-    fn perform(
-        self: &Arc<Self>,
-        mut state: MutexGuard<'_, State>,
-        effects: Vec<Effect<Connection>>,
-    ) {
+    fn perform(self: &Arc<Self>, mut state: MutexGuard<'_, State>, effects: Vec<Effect<Connection>>) {
         let mut answers = Vec::new();
         let mut closed = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Reuse(ticket, _, connection) => {
-                    answers.push((
-                        state.waiters.remove(&ticket),
-                        Handout::Reuse(self.lease(connection)),
-                    ));
+                    answers.push((state.waiters.remove(&ticket), Handout::Reuse(self.lease(connection))));
                 }
                 Effect::Open(ticket, id) => {
-                    answers.push((
-                        state.waiters.remove(&ticket),
-                        Handout::Open(self.permit(id)),
-                    ));
+                    answers.push((state.waiters.remove(&ticket), Handout::Open(self.permit(id))));
                 }
                 Effect::Close(connection, reason) => {
                     state.stats.closed(reason);
@@ -297,23 +260,16 @@ impl Lease {
     /// The connection, to send a request on.
     pub(crate) fn sender(&mut self) -> Option<&mut SendRequest<Upload>> {
         self.used = true;
-        self.connection
-            .as_mut()
-            .map(|connection| &mut connection.sender)
+        self.connection.as_mut().map(|connection| &mut connection.sender)
     }
 
     pub(crate) fn traffic(&self) -> Arc<Traffic> {
-        self.connection
-            .as_ref()
-            .map(|connection| Arc::clone(&connection.traffic))
-            .unwrap_or_default()
+        self.connection.as_ref().map(|connection| Arc::clone(&connection.traffic)).unwrap_or_default()
     }
 
     /// Where to do what is left to do about the connection.
     pub(crate) fn runtime(&self) -> Option<Handle> {
-        self.connection
-            .as_ref()
-            .map(|connection| connection.runtime.clone())
+        self.connection.as_ref().map(|connection| connection.runtime.clone())
     }
 
     /// Closes the connection.
@@ -345,10 +301,7 @@ impl Lease {
         let Some(connection) = &mut self.connection else {
             return;
         };
-        match connection
-            .sender
-            .poll_ready(&mut Context::from_waker(noop_waker_ref()))
-        {
+        match connection.sender.poll_ready(&mut Context::from_waker(noop_waker_ref())) {
             Poll::Ready(Ok(())) => self.keep(),
             Poll::Ready(Err(_)) => self.close(Close::Unready),
             Poll::Pending => {
@@ -370,28 +323,31 @@ impl Lease {
     }
 
     fn keep(mut self) {
-        let (Some(connections), Some(connection)) =
-            (self.connections.upgrade(), self.connection.take())
-        else {
+        let (Some(connections), Some(connection)) = (self.connections.upgrade(), self.connection.take()) else {
             return;
         };
         let (id, runtime) = (connection.permit.id, connection.runtime.clone());
         let mut sweeping = true;
+        let mut dead = None;
         connections.change(|state, effects| {
-            state
-                .book
-                .put_back(id, connection, Instant::now().into_std(), effects);
-            sweeping = std::mem::replace(&mut state.sweeping, true);
+            // Under the lock, under which the driver of a connection that ends looks for it among the idle ones.
+            if connection.usable() {
+                state.book.put_back(id, connection, Instant::now().into_std(), effects);
+                sweeping = std::mem::replace(&mut state.sweeping, true);
+            } else {
+                state.stats.closed(Close::Unready);
+                state.book.closing(id, effects);
+                dead = Some(connection);
+            }
         });
+        drop(dead);
         if !sweeping {
             connections.sweep(&runtime);
         }
     }
 
     fn note(&self, note: impl FnOnce(&mut State, Id, &mut Vec<Effect<Connection>>)) {
-        if let (Some(connections), Some(connection)) =
-            (self.connections.upgrade(), &self.connection)
-        {
+        if let (Some(connections), Some(connection)) = (self.connections.upgrade(), &self.connection) {
             connections.change(|state, effects| note(state, connection.permit.id, effects));
         }
     }
@@ -411,30 +367,16 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.used
-            || self
-                .connection
-                .as_ref()
-                .is_none_or(|connection| !connection.usable())
-        {
+        if self.used || self.connection.as_ref().is_none_or(|connection| !connection.usable()) {
             self.end(Close::Cancelled);
         } else {
-            Lease {
-                connection: self.connection.take(),
-                connections: self.connections.clone(),
-                used: true,
-            }
-            .keep();
+            Lease { connection: self.connection.take(), connections: self.connections.clone(), used: true }.keep();
         }
     }
 }
 
 /// Moves the bytes of one connection until it is closed, by either side.
-async fn drive(
-    driver: http1::Connection<TokioIo<Wire>, Upload>,
-    closed: oneshot::Receiver<()>,
-    permit: Arc<Permit>,
-) {
+async fn drive(driver: http1::Connection<TokioIo<Wire>, Upload>, closed: oneshot::Receiver<()>, permit: Arc<Permit>) {
     let mut driver = Box::pin(driver);
     let told = async {
         // Only ever dropped, never sent.

@@ -124,10 +124,7 @@ impl Failure {
             | rustls::Error::NoCertificatesPresented
             | rustls::Error::UnsupportedNameType
             | rustls::Error::InvalidCertRevocationList(_) => Self::TlsCertificate,
-            rustls::Error::AlertReceived(alert) => Self::TlsAlert {
-                id: u8::from(*alert),
-                name: format!("{alert:?}"),
-            },
+            rustls::Error::AlertReceived(alert) => Self::TlsAlert { id: u8::from(*alert), name: format!("{alert:?}") },
             _ => Self::TlsProtocol,
         }
     }
@@ -160,11 +157,7 @@ impl Failure {
             }
             source = cause.source();
         }
-        if answered {
-            Self::Protocol
-        } else {
-            Self::Terminated
-        }
+        if answered { Self::Protocol } else { Self::Terminated }
     }
 }
 

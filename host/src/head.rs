@@ -21,9 +21,8 @@ pub(crate) fn judge(method: &Method, head: &Parts) -> Result<Disposition, Failur
     let coded = head.headers.contains_key(TRANSFER_ENCODING);
     let sized = head.headers.contains_key(CONTENT_LENGTH);
     // RFC 9112 §6.3: these have no body, whatever their fields say.
-    let bodiless = *method == Method::HEAD
-        || head.status == StatusCode::NO_CONTENT
-        || head.status == StatusCode::NOT_MODIFIED;
+    let bodiless =
+        *method == Method::HEAD || head.status == StatusCode::NO_CONTENT || head.status == StatusCode::NOT_MODIFIED;
     if coded && !bodiless {
         chunked(&head.headers)?;
     }
@@ -54,19 +53,11 @@ pub(crate) enum Disposition {
 fn chunked(headers: &HeaderMap) -> Result<(), Failure> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let only = codings.next().filter(|_| codings.next().is_none());
-    if only.is_some_and(|coding| {
-        coding
-            .as_bytes()
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"chunked")
-    }) {
+    if only.is_some_and(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")) {
         return Ok(());
     }
-    let all: Vec<_> = headers
-        .get_all(TRANSFER_ENCODING)
-        .iter()
-        .map(|coding| String::from_utf8_lossy(coding.as_bytes()))
-        .collect();
+    let all: Vec<_> =
+        headers.get_all(TRANSFER_ENCODING).iter().map(|coding| String::from_utf8_lossy(coding.as_bytes())).collect();
     Err(Failure::TransferCoding(all.join(", ")))
 }
 
@@ -102,10 +93,7 @@ mod tests {
     #[test]
     fn a_sized_or_chunked_response_keeps_the_connection() {
         assert_eq!(get(&[("content-length", "3")]), Ok(Disposition::Keep));
-        assert_eq!(
-            get(&[("transfer-encoding", "Chunked")]),
-            Ok(Disposition::Keep)
-        );
+        assert_eq!(get(&[("transfer-encoding", "Chunked")]), Ok(Disposition::Keep));
     }
 
     #[test]
@@ -115,28 +103,11 @@ mod tests {
 
     #[test]
     fn any_transfer_coding_but_one_chunked_is_an_error() {
-        for coding in [
-            "gzip",
-            "gzip, chunked",
-            "chunked, chunked",
-            "identity",
-            "chunked;q=1",
-            "",
-        ] {
-            assert_eq!(
-                get(&[("transfer-encoding", coding)]),
-                Err(Failure::TransferCoding(coding.into())),
-                "{coding}"
-            );
+        for coding in ["gzip", "gzip, chunked", "chunked, chunked", "identity", "chunked;q=1", ""] {
+            assert_eq!(get(&[("transfer-encoding", coding)]), Err(Failure::TransferCoding(coding.into())), "{coding}");
         }
-        let twice = [
-            ("transfer-encoding", "chunked"),
-            ("transfer-encoding", "chunked"),
-        ];
-        assert_eq!(
-            get(&twice),
-            Err(Failure::TransferCoding("chunked, chunked".into()))
-        );
+        let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(get(&twice), Err(Failure::TransferCoding("chunked, chunked".into())));
     }
 
     #[test]
@@ -150,15 +121,9 @@ mod tests {
     #[test]
     fn a_response_without_body_keeps_the_connection_whatever_its_fields_say() {
         for (method, status) in [(Method::HEAD, 200), (Method::GET, 204), (Method::GET, 304)] {
-            assert_eq!(
-                judged(method.clone(), status, Version::HTTP_11, &[]),
-                Ok(Disposition::Keep)
-            );
+            assert_eq!(judged(method.clone(), status, Version::HTTP_11, &[]), Ok(Disposition::Keep));
             let odd = [("transfer-encoding", "gzip"), ("content-length", "5")];
-            assert_eq!(
-                judged(method, status, Version::HTTP_11, &odd),
-                Ok(Disposition::Keep)
-            );
+            assert_eq!(judged(method, status, Version::HTTP_11, &odd), Ok(Disposition::Keep));
         }
     }
 
@@ -171,32 +136,19 @@ mod tests {
                 "{wish}"
             );
         }
-        let two = [
-            ("connection", "keep-alive"),
-            ("connection", "close"),
-            ("content-length", "0"),
-        ];
+        let two = [("connection", "keep-alive"), ("connection", "close"), ("content-length", "0")];
         assert_eq!(get(&two), Ok(Disposition::Close(Close::ConnectionClose)));
-        assert_eq!(
-            get(&[("connection", "closed"), ("content-length", "0")]),
-            Ok(Disposition::Keep)
-        );
+        assert_eq!(get(&[("connection", "closed"), ("content-length", "0")]), Ok(Disposition::Keep));
     }
 
     #[test]
     fn http_1_0_is_never_kept() {
         let fields = [("connection", "keep-alive"), ("content-length", "0")];
-        assert_eq!(
-            judged(Method::GET, 200, Version::HTTP_10, &fields),
-            Ok(Disposition::Close(Close::Http10))
-        );
+        assert_eq!(judged(Method::GET, 200, Version::HTTP_10, &fields), Ok(Disposition::Close(Close::Http10)));
     }
 
     #[test]
     fn switching_protocols_is_an_error() {
-        assert_eq!(
-            judged(Method::GET, 101, Version::HTTP_11, &[]),
-            Err(Failure::Upgraded)
-        );
+        assert_eq!(judged(Method::GET, 101, Version::HTTP_11, &[]), Err(Failure::Upgraded));
     }
 }

@@ -9,9 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::http::types::{
     DnsErrorPayload, ErrorCode, FieldSizePayload, IoError, TlsAlertReceivedPayload,
 };
-use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 /// Sends a store's requests over the connections of a [`Host`].
 ///
@@ -70,13 +68,10 @@ where
     use wasmtime_wasi::p2::bindings::random;
 
     wasmtime_wasi_http::p2::add_to_linker_async(linker)?;
-    random::insecure::add_to_linker::<T, wasmtime_wasi::random::WasiRandom>(linker, |state| {
+    random::insecure::add_to_linker::<T, wasmtime_wasi::random::WasiRandom>(linker, |state| state.ctx().ctx.random())?;
+    random::insecure_seed::add_to_linker::<T, wasmtime_wasi::random::WasiRandom>(linker, |state| {
         state.ctx().ctx.random()
     })?;
-    random::insecure_seed::add_to_linker::<T, wasmtime_wasi::random::WasiRandom>(
-        linker,
-        |state| state.ctx().ctx.random(),
-    )?;
     explain_errors(linker)
 }
 
@@ -86,19 +81,14 @@ where
     T: WasiHttpView + 'static,
 {
     linker.allow_shadowing(true);
-    let added = linker
-        .instance("wasi:http/types@0.2.12")
-        .and_then(|mut types| {
-            types.func_wrap(
-                "http-error-code",
-                |mut store: StoreContextMut<'_, T>, (error,): (Resource<IoError>,)| {
-                    let view = store.data_mut().http();
-                    let error = view.table.get(&error)?;
-                    let known = error.downcast_ref::<ErrorCode>().cloned();
-                    Ok((known.or_else(|| error.downcast_ref::<Error>().map(code_of)),))
-                },
-            )
-        });
+    let added = linker.instance("wasi:http/types@0.2.12").and_then(|mut types| {
+        types.func_wrap("http-error-code", |mut store: StoreContextMut<'_, T>, (error,): (Resource<IoError>,)| {
+            let view = store.data_mut().http();
+            let error = view.table.get(&error)?;
+            let known = error.downcast_ref::<ErrorCode>().cloned();
+            Ok((known.or_else(|| error.downcast_ref::<Error>().map(code_of)),))
+        })
+    });
     linker.allow_shadowing(false);
     added
 }
@@ -116,44 +106,27 @@ impl State {
     /// The state of one store, whose requests go over the connections of `host`.
     pub fn new(host: &Host) -> Self {
         let mut wasi = WasiCtxBuilder::new();
-        wasi.allow_tcp(false)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false);
-        Self {
-            table: ResourceTable::new(),
-            wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
-            hooks: host.hooks(),
-        }
+        wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+        Self { table: ResourceTable::new(), wasi: wasi.build(), http: WasiHttpCtx::new(), hooks: host.hooks() }
     }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
-        }
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView {
-            hooks: &mut self.hooks,
-            table: &mut self.table,
-            ctx: &mut self.http,
-        }
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
     }
 }
 
 fn error_of(failure: Failure) -> Error {
     match failure {
         Failure::DnsTimeout => Error::DnsTimeout,
-        Failure::Dns(why) => Error::DnsError {
-            rcode: Some(why),
-            info_code: None,
-        },
+        Failure::Dns(why) => Error::DnsError { rcode: Some(why), info_code: None },
         Failure::Refused => Error::ConnectionRefused,
         Failure::Unavailable => Error::DestinationUnavailable,
         Failure::Unroutable => Error::DestinationIpUnroutable,
@@ -163,10 +136,7 @@ fn error_of(failure: Failure) -> Error {
         Failure::ReadTimeout => Error::ConnectionReadTimeout,
         Failure::TlsCertificate => Error::TlsCertificateError,
         Failure::TlsProtocol => Error::TlsProtocolError,
-        Failure::TlsAlert { id, name } => Error::TlsAlertReceived {
-            alert_id: Some(id),
-            alert_message: Some(name),
-        },
+        Failure::TlsAlert { id, name } => Error::TlsAlertReceived { alert_id: Some(id), alert_message: Some(name) },
         Failure::Denied => Error::HttpRequestDenied,
         Failure::Uri => Error::HttpRequestUriInvalid,
         Failure::Incomplete => Error::HttpResponseIncomplete,
@@ -179,16 +149,13 @@ fn error_of(failure: Failure) -> Error {
 
 /// The `error-code` of an error. wasmtime has the same for errors it owns, but lends none out.
 fn code_of(error: &Error) -> ErrorCode {
-    let field = |name: &Option<String>, size: Option<u32>| FieldSizePayload {
-        field_name: name.clone(),
-        field_size: size,
-    };
+    let field =
+        |name: &Option<String>, size: Option<u32>| FieldSizePayload { field_name: name.clone(), field_size: size };
     match error {
         Error::DnsTimeout => ErrorCode::DnsTimeout,
-        Error::DnsError { rcode, info_code } => ErrorCode::DnsError(DnsErrorPayload {
-            rcode: rcode.clone(),
-            info_code: *info_code,
-        }),
+        Error::DnsError { rcode, info_code } => {
+            ErrorCode::DnsError(DnsErrorPayload { rcode: rcode.clone(), info_code: *info_code })
+        }
         Error::DestinationNotFound => ErrorCode::DestinationNotFound,
         Error::DestinationUnavailable => ErrorCode::DestinationUnavailable,
         Error::DestinationIpProhibited => ErrorCode::DestinationIpProhibited,
@@ -201,10 +168,7 @@ fn code_of(error: &Error) -> ErrorCode {
         Error::ConnectionLimitReached => ErrorCode::ConnectionLimitReached,
         Error::TlsProtocolError | Error::Tls(_) => ErrorCode::TlsProtocolError,
         Error::TlsCertificateError => ErrorCode::TlsCertificateError,
-        Error::TlsAlertReceived {
-            alert_id,
-            alert_message,
-        } => ErrorCode::TlsAlertReceived(TlsAlertReceivedPayload {
+        Error::TlsAlertReceived { alert_id, alert_message } => ErrorCode::TlsAlertReceived(TlsAlertReceivedPayload {
             alert_id: *alert_id,
             alert_message: alert_message.clone(),
         }),
@@ -215,39 +179,25 @@ fn code_of(error: &Error) -> ErrorCode {
         Error::HttpRequestUriInvalid => ErrorCode::HttpRequestUriInvalid,
         Error::HttpRequestUriTooLong => ErrorCode::HttpRequestUriTooLong,
         Error::HttpRequestHeaderSectionSize(size) => ErrorCode::HttpRequestHeaderSectionSize(*size),
-        Error::HttpRequestHeaderSize {
-            field_name,
-            field_size,
-        } => ErrorCode::HttpRequestHeaderSize(Some(field(field_name, *field_size))),
-        Error::HttpRequestTrailerSectionSize(size) => {
-            ErrorCode::HttpRequestTrailerSectionSize(*size)
+        Error::HttpRequestHeaderSize { field_name, field_size } => {
+            ErrorCode::HttpRequestHeaderSize(Some(field(field_name, *field_size)))
         }
-        Error::HttpRequestTrailerSize {
-            field_name,
-            field_size,
-        } => ErrorCode::HttpRequestTrailerSize(field(field_name, *field_size)),
+        Error::HttpRequestTrailerSectionSize(size) => ErrorCode::HttpRequestTrailerSectionSize(*size),
+        Error::HttpRequestTrailerSize { field_name, field_size } => {
+            ErrorCode::HttpRequestTrailerSize(field(field_name, *field_size))
+        }
         Error::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
-        Error::HttpResponseHeaderSectionSize(size) => {
-            ErrorCode::HttpResponseHeaderSectionSize(*size)
+        Error::HttpResponseHeaderSectionSize(size) => ErrorCode::HttpResponseHeaderSectionSize(*size),
+        Error::HttpResponseHeaderSize { field_name, field_size } => {
+            ErrorCode::HttpResponseHeaderSize(field(field_name, *field_size))
         }
-        Error::HttpResponseHeaderSize {
-            field_name,
-            field_size,
-        } => ErrorCode::HttpResponseHeaderSize(field(field_name, *field_size)),
         Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),
-        Error::HttpResponseTrailerSectionSize(size) => {
-            ErrorCode::HttpResponseTrailerSectionSize(*size)
+        Error::HttpResponseTrailerSectionSize(size) => ErrorCode::HttpResponseTrailerSectionSize(*size),
+        Error::HttpResponseTrailerSize { field_name, field_size } => {
+            ErrorCode::HttpResponseTrailerSize(field(field_name, *field_size))
         }
-        Error::HttpResponseTrailerSize {
-            field_name,
-            field_size,
-        } => ErrorCode::HttpResponseTrailerSize(field(field_name, *field_size)),
-        Error::HttpResponseTransferCoding(coding) => {
-            ErrorCode::HttpResponseTransferCoding(coding.clone())
-        }
-        Error::HttpResponseContentCoding(coding) => {
-            ErrorCode::HttpResponseContentCoding(coding.clone())
-        }
+        Error::HttpResponseTransferCoding(coding) => ErrorCode::HttpResponseTransferCoding(coding.clone()),
+        Error::HttpResponseContentCoding(coding) => ErrorCode::HttpResponseContentCoding(coding.clone()),
         Error::HttpResponseTimeout => ErrorCode::HttpResponseTimeout,
         Error::HttpUpgradeFailed => ErrorCode::HttpUpgradeFailed,
         Error::HttpProtocolError | Error::Hyper(_) => ErrorCode::HttpProtocolError,

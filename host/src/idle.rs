@@ -150,14 +150,7 @@ struct Idle<C> {
 
 impl<K: Clone + Eq + Hash, C> Book<K, C> {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            slots: HashMap::new(),
-            origins: HashMap::new(),
-            queue: BTreeMap::new(),
-            closing: 0,
-            next: 0,
-        }
+        Self { limits, slots: HashMap::new(), origins: HashMap::new(), queue: BTreeMap::new(), closing: 0, next: 0 }
     }
 
     /// Asks for a connection to `key`.
@@ -194,16 +187,11 @@ impl<K: Clone + Eq + Hash, C> Book<K, C> {
             return Take::Reuse(idle.id, idle.connection);
         }
         let returns = origin.waiters.len() < origin.returning;
-        if !returns && origin.live < self.limits.per_origin && self.slots.len() < self.limits.total
-        {
+        if !returns && origin.live < self.limits.per_origin && self.slots.len() < self.limits.total {
             return Take::Open(self.open(key));
         }
         let ticket = self.next();
-        self.origins
-            .entry(key.clone())
-            .or_insert_with(Origin::new)
-            .waiters
-            .push_back(ticket);
+        self.origins.entry(key.clone()).or_insert_with(Origin::new).waiters.push_back(ticket);
         self.queue.insert(ticket, key.clone());
         self.settle(effects);
         // The queue may have moved at once, where a slot was free but older waiters came first.
@@ -222,21 +210,12 @@ impl<K: Clone + Eq + Hash, C> Book<K, C> {
     }
 
     /// This connection can serve another request.
-    pub(crate) fn put_back(
-        &mut self,
-        id: Id,
-        connection: C,
-        now: Instant,
-        effects: &mut Vec<Effect<C>>,
-    ) {
+    pub(crate) fn put_back(&mut self, id: Id, connection: C, now: Instant, effects: &mut Vec<Effect<C>>) {
         let Some(key) = self.slots.get(&id).map(|slot| slot.key.clone()) else {
             return;
         };
         self.enter(id, Phase::Busy);
-        let front = self
-            .origins
-            .get(&key)
-            .and_then(|origin| origin.waiters.front().copied());
+        let front = self.origins.get(&key).and_then(|origin| origin.waiters.front().copied());
         if let Some(ticket) = front {
             if self.starved_before(ticket) {
                 // First come, first served among origins too: the older waiter gets the slot.
@@ -254,11 +233,7 @@ impl<K: Clone + Eq + Hash, C> Book<K, C> {
             effects.push(Effect::Close(connection, Close::IdleLimit));
             return;
         }
-        origin.idle.push(Idle {
-            id,
-            since: now,
-            connection,
-        });
+        origin.idle.push(Idle { id, since: now, connection });
         self.enter(id, Phase::Idle);
         self.settle(effects);
     }
@@ -313,11 +288,8 @@ impl<K: Clone + Eq + Hash, C> Book<K, C> {
         let mut expired = Vec::new();
         let mut oldest: Option<Instant> = None;
         for origin in self.origins.values_mut() {
-            let old = origin
-                .idle
-                .iter()
-                .take_while(|idle| now.saturating_duration_since(idle.since) >= timeout)
-                .count();
+            let old =
+                origin.idle.iter().take_while(|idle| now.saturating_duration_since(idle.since) >= timeout).count();
             for idle in origin.idle.drain(..old) {
                 expired.push(idle.id);
                 effects.push(Effect::Close(idle.connection, Close::IdleTimeout));
@@ -330,11 +302,7 @@ impl<K: Clone + Eq + Hash, C> Book<K, C> {
             self.enter(id, Phase::Closing);
         }
         // A timeout beyond the end of time is looked at again in a day, which changes nothing.
-        oldest.map(|since| {
-            since
-                .checked_add(timeout)
-                .unwrap_or(now + Duration::from_secs(86_400))
-        })
+        oldest.map(|since| since.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400)))
     }
 
     /// Connections that are open or being opened, without those whose closing is decided.
@@ -359,11 +327,7 @@ impl<K: Clone + Eq + Hash, C> Book<K, C> {
         }
         let mut closing = self.closing;
         let mut covered: HashMap<K, usize> = HashMap::new();
-        let queue: Vec<_> = self
-            .queue
-            .iter()
-            .map(|(ticket, key)| (*ticket, key.clone()))
-            .collect();
+        let queue: Vec<_> = self.queue.iter().map(|(ticket, key)| (*ticket, key.clone())).collect();
         for (ticket, key) in queue {
             let Some(origin) = self.origins.get(&key) else {
                 continue;
@@ -408,26 +372,15 @@ impl<K: Clone + Eq + Hash, C> Book<K, C> {
     /// Whether a waiter older than `ticket` lacks nothing but a slot that no closing connection will free.
     fn starved_before(&self, ticket: Ticket) -> bool {
         let starved = self.queue.range(..ticket).filter(|(_, key)| {
-            self.origins
-                .get(*key)
-                .is_some_and(|origin| origin.live < self.limits.per_origin && origin.returning == 0)
+            self.origins.get(*key).is_some_and(|origin| origin.live < self.limits.per_origin && origin.returning == 0)
         });
         self.slots.len() >= self.limits.total && starved.count() > self.closing
     }
 
     fn open(&mut self, key: &K) -> Id {
         let id = self.next();
-        self.slots.insert(
-            id,
-            Slot {
-                key: key.clone(),
-                phase: Phase::Busy,
-            },
-        );
-        self.origins
-            .entry(key.clone())
-            .or_insert_with(Origin::new)
-            .live += 1;
+        self.slots.insert(id, Slot { key: key.clone(), phase: Phase::Busy });
+        self.origins.entry(key.clone()).or_insert_with(Origin::new).live += 1;
         id
     }
 
@@ -455,11 +408,7 @@ impl<K: Clone + Eq + Hash, C> Book<K, C> {
 
     /// Drops an origin that nothing refers to, so that a guest which walks over many leaves none behind.
     fn forget(&mut self, key: &K) {
-        if self
-            .origins
-            .get(key)
-            .is_some_and(|origin| origin.live == 0 && origin.waiters.is_empty())
-        {
+        if self.origins.get(key).is_some_and(|origin| origin.live == 0 && origin.waiters.is_empty()) {
             self.origins.remove(key);
         }
     }
@@ -472,11 +421,9 @@ impl<K: Clone + Eq + Hash, C> Book<K, C> {
 
 impl<C> Origin<C> {
     fn new() -> Self {
-        Self {
-            live: 0,
-            returning: 0,
-            idle: Vec::new(),
-            waiters: VecDeque::new(),
-        }
+        Self { live: 0, returning: 0, idle: Vec::new(), waiters: VecDeque::new() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,26 +146,12 @@ impl Default for HostBuilder {
     fn default() -> Self {
         let minute = Duration::from_secs(60);
         Self {
-            limits: Limits {
-                per_origin: 32,
-                total: 256,
-                idle_per_origin: 32,
-                idle_timeout: Duration::from_secs(90),
-            },
+            limits: Limits { per_origin: 32, total: 256, idle_per_origin: 32, idle_timeout: Duration::from_secs(90) },
             idle_per_origin: None,
             acquire_timeout: Duration::from_secs(30),
-            waits: Waits {
-                connect: minute,
-                first_byte: minute,
-                between_bytes: minute,
-            },
-            drain: Drain {
-                bytes: 64 * 1024,
-                within: Duration::from_millis(250),
-            },
-            roots: RootCertStore {
-                roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-            },
+            waits: Waits { connect: minute, first_byte: minute, between_bytes: minute },
+            drain: Drain { bytes: 64 * 1024, within: Duration::from_millis(250) },
+            roots: RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
             resolver: Arc::new(System),
         }
     }
@@ -239,9 +225,7 @@ impl HostBuilder {
         let before = self.roots.len();
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(|error| Error::Roots(error.to_string()))?;
-            self.roots
-                .add(certificate)
-                .map_err(|error| Error::Roots(error.to_string()))?;
+            self.roots.add(certificate).map_err(|error| Error::Roots(error.to_string()))?;
         }
         if self.roots.len() == before {
             return Err(Error::Roots("no certificate found".into()));
@@ -268,10 +252,7 @@ impl HostBuilder {
             return Err(Error::Limit("connections"));
         }
         let idle_per_origin = self.idle_per_origin.unwrap_or(self.limits.per_origin);
-        let limits = Limits {
-            idle_per_origin,
-            ..self.limits
-        };
+        let limits = Limits { idle_per_origin, ..self.limits };
         // With several providers in one program there is no default one, so it is named.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut tls = ClientConfig::builder_with_provider(provider)
@@ -280,17 +261,8 @@ impl HostBuilder {
             .with_root_certificates(self.roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let connector = Connector {
-            resolver: self.resolver,
-            tls: Arc::new(tls),
-        };
+        let connector = Connector { resolver: self.resolver, tls: Arc::new(tls) };
         let connections = Arc::new(Connections::new(connector, limits, self.acquire_timeout));
-        Ok(Host {
-            shared: Arc::new(Shared {
-                connections,
-                waits: self.waits,
-                drain: self.drain,
-            }),
-        })
+        Ok(Host { shared: Arc::new(Shared { connections, waits: self.waits, drain: self.drain }) })
     }
 }

@@ -66,24 +66,15 @@ pub(crate) fn repeatable(request: &Parts) -> bool {
 
 // Stands in for the one in core until that lands.
 fn is_idempotent(method: &http::Method) -> bool {
-    matches!(
-        method.as_str(),
-        "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" | "QUERY"
-    )
+    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" | "QUERY")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const STALE: Death = Death {
-        resent: false,
-        reused: true,
-        answered: false,
-        written: true,
-        repeatable: true,
-        at_hand: true,
-    };
+    const STALE: Death =
+        Death { resent: false, reused: true, answered: false, written: true, repeatable: true, at_hand: true };
 
     fn parts(method: &str, key: Option<&str>) -> Parts {
         let mut request = http::Request::builder().method(method).uri("/");
@@ -100,67 +91,29 @@ mod tests {
 
     #[test]
     fn it_goes_out_again_only_once() {
-        assert_eq!(
-            Death {
-                resent: true,
-                ..STALE
-            }
-            .judge(),
-            Resend::AlreadyResent
-        );
+        assert_eq!(Death { resent: true, ..STALE }.judge(), Resend::AlreadyResent);
     }
 
     #[test]
     fn a_fresh_connection_that_dies_is_reported() {
-        assert_eq!(
-            Death {
-                reused: false,
-                ..STALE
-            }
-            .judge(),
-            Resend::FreshConnection
-        );
+        assert_eq!(Death { reused: false, ..STALE }.judge(), Resend::FreshConnection);
     }
 
     #[test]
     fn a_request_is_not_repeated_once_a_byte_was_answered() {
-        assert_eq!(
-            Death {
-                answered: true,
-                ..STALE
-            }
-            .judge(),
-            Resend::Answered
-        );
+        assert_eq!(Death { answered: true, ..STALE }.judge(), Resend::Answered);
     }
 
     #[test]
     fn what_may_do_harm_twice_goes_out_again_only_when_nothing_was_written() {
-        let post = Death {
-            repeatable: false,
-            ..STALE
-        };
+        let post = Death { repeatable: false, ..STALE };
         assert_eq!(post.judge(), Resend::NotRepeatable);
-        assert_eq!(
-            Death {
-                written: false,
-                ..post
-            }
-            .judge(),
-            Resend::Again
-        );
+        assert_eq!(Death { written: false, ..post }.judge(), Resend::Again);
     }
 
     #[test]
     fn a_body_that_was_not_kept_cannot_go_out_again() {
-        assert_eq!(
-            Death {
-                at_hand: false,
-                ..STALE
-            }
-            .judge(),
-            Resend::BodyGone
-        );
+        assert_eq!(Death { at_hand: false, ..STALE }.judge(), Resend::BodyGone);
     }
 
     #[test]

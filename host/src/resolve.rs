@@ -40,10 +40,7 @@ pub struct Overrides {
 impl Overrides {
     /// No override yet: everything is asked of `rest`.
     pub fn new(rest: Arc<dyn Resolve>) -> Self {
-        Self {
-            fixed: HashMap::new(),
-            rest,
-        }
+        Self { fixed: HashMap::new(), rest }
     }
 
     /// Adds one override, written `HOST:PORT:ADDR[,ADDR]` as for curl; IPv6 addresses may stand in brackets.
@@ -60,14 +57,11 @@ impl Overrides {
             let addresses = addresses
                 .split(',')
                 .map(|address| {
-                    let bare = address
-                        .strip_prefix('[')
-                        .and_then(|inner| inner.strip_suffix(']'));
+                    let bare = address.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
                     bare.unwrap_or(address).parse().ok()
                 })
                 .collect::<Option<Vec<IpAddr>>>()?;
-            (!host.is_empty())
-                .then_some(((host.to_ascii_lowercase(), port.parse().ok()?), addresses))
+            (!host.is_empty()).then_some(((host.to_ascii_lowercase(), port.parse().ok()?), addresses))
         };
         let (place, addresses) = parsed().ok_or_else(|| Error::Override(text.to_owned()))?;
         self.fixed.insert(place, addresses);
@@ -79,10 +73,7 @@ impl Resolve for Overrides {
     fn resolve(&self, host: &str, port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
         match self.fixed.get(&(host.to_owned(), port)) {
             Some(addresses) => {
-                let addresses = addresses
-                    .iter()
-                    .map(|ip| SocketAddr::new(*ip, port))
-                    .collect();
+                let addresses = addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
                 Box::pin(async move { Ok(addresses) })
             }
             None => self.rest.resolve(host, port),
@@ -94,8 +85,8 @@ impl Resolve for Overrides {
 mod tests {
     use super::*;
 
-    fn ask(overrides: &Overrides, host: &str, port: u16) -> Vec<String> {
-        let found = futures::executor::block_on(overrides.resolve(host, port)).unwrap();
+    async fn ask(overrides: &Overrides, host: &str, port: u16) -> Vec<String> {
+        let found = overrides.resolve(host, port).await.unwrap();
         found.iter().map(ToString::to_string).collect()
     }
 
@@ -108,31 +99,20 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_override_answers_for_its_host_and_port_only() {
+    #[tokio::test]
+    async fn an_override_answers_for_its_host_and_port_only() {
         let mut overrides = Overrides::new(Arc::new(Nothing));
         overrides.add("A.test:80:127.0.0.1,[::1]").unwrap();
-        assert_eq!(ask(&overrides, "a.test", 80), ["127.0.0.1:80", "[::1]:80"]);
-        assert!(ask(&overrides, "a.test", 81).is_empty());
-        assert!(ask(&overrides, "b.test", 80).is_empty());
+        assert_eq!(ask(&overrides, "a.test", 80).await, ["127.0.0.1:80", "[::1]:80"]);
+        assert!(ask(&overrides, "a.test", 81).await.is_empty());
+        assert!(ask(&overrides, "b.test", 80).await.is_empty());
     }
 
     #[test]
     fn an_unreadable_override_is_refused() {
         let mut overrides = Overrides::new(Arc::new(Nothing));
-        for text in [
-            "",
-            "a.test",
-            "a.test:80",
-            "a.test:80:",
-            "a.test:x:127.0.0.1",
-            "a.test:80:b.test",
-            ":80:::1",
-        ] {
-            assert!(
-                matches!(overrides.add(text), Err(Error::Override(_))),
-                "{text}"
-            );
+        for text in ["", "a.test", "a.test:80", "a.test:80:", "a.test:x:127.0.0.1", "a.test:80:b.test", ":80:::1"] {
+            assert!(matches!(overrides.add(text), Err(Error::Override(_))), "{text}");
         }
     }
 }

@@ -62,45 +62,30 @@ pub(crate) async fn send(
         let (read, written) = (traffic.read(), traffic.written());
         let (upload, progress) = source.attempt(Arc::clone(&traffic));
         let request = Request::from_parts(head, upload);
-        let unwritten =
-            match exchange(&mut lease, request, &source, &progress, waits.first_byte).await {
-                Ok(response) => {
-                    source.release();
-                    return deliver(
-                        response,
-                        &method,
-                        lease,
-                        progress,
-                        waits.between_bytes,
-                        drain,
-                    );
-                }
-                Err(Outcome::TimedOut) => {
-                    lease.close(Close::TimedOut);
-                    return Err(Failure::ReadTimeout);
-                }
-                Err(Outcome::Died { error, unwritten }) => {
-                    let answered = traffic.read() > read;
-                    let death = Death {
-                        resent: spare.is_none(),
-                        reused,
-                        answered,
-                        written: !unwritten && traffic.written() > written,
-                        repeatable,
-                        at_hand: source.at_hand(),
-                    };
-                    let failure = if progress.failed() {
-                        Failure::RequestBody
-                    } else {
-                        Failure::http(&error, answered)
-                    };
-                    (death.judge(), failure)
-                }
-            };
-        let (verdict, failure) = unwritten;
-        let again = spare
-            .take()
-            .filter(|_| verdict == Resend::Again && failure != Failure::RequestBody);
+        let (verdict, failure) = match exchange(&mut lease, request, &source, &progress, waits.first_byte).await {
+            Ok(response) => {
+                source.release();
+                return deliver(response, &method, lease, progress, waits.between_bytes, drain);
+            }
+            Err(Outcome::TimedOut) => {
+                lease.close(Close::TimedOut);
+                return Err(Failure::ReadTimeout);
+            }
+            Err(Outcome::Died { error, unwritten }) => {
+                let answered = traffic.read() > read;
+                let death = Death {
+                    resent: spare.is_none(),
+                    reused,
+                    answered,
+                    written: !unwritten && traffic.written() > written,
+                    repeatable,
+                    at_hand: source.at_hand(),
+                };
+                let failure = if progress.failed() { Failure::RequestBody } else { Failure::http(&error, answered) };
+                (death.judge(), failure)
+            }
+        };
+        let again = spare.take().filter(|_| verdict == Resend::Again && failure != Failure::RequestBody);
         let Some(again) = again else {
             tracing::debug!(?verdict, %failure, "request failed");
             lease.close(Close::Failed);
@@ -118,10 +103,7 @@ pub(crate) async fn send(
 /// Why an attempt brought no response.
 enum Outcome {
     TimedOut,
-    Died {
-        error: hyper::Error,
-        unwritten: bool,
-    },
+    Died { error: hyper::Error, unwritten: bool },
 }
 
 /// Sends one request over one connection, and waits for the head of its response.
@@ -148,6 +130,10 @@ async fn exchange(
             answer = sending.as_mut() => break answer,
             () = progress.resting() => {}
         }
+        if first_byte.is_zero() {
+            // Even a timer of zero would let an answer pass that is already there.
+            return Err(Outcome::TimedOut);
+        }
         // The first byte is waited for once the request is out, however long the guest took to write it.
         match timeout(first_byte, sending.as_mut()).await {
             Ok(answer) => break answer,
@@ -158,10 +144,7 @@ async fn exchange(
     };
     answer.map_err(|mut refused| {
         let unwritten = refused.take_message().is_some();
-        Outcome::Died {
-            error: refused.into_error(),
-            unwritten,
-        }
+        Outcome::Died { error: refused.into_error(), unwritten }
     })
 }
 
@@ -180,8 +163,7 @@ fn deliver(
     let (head, incoming) = response.into_parts();
     match head::judge(method, &head) {
         Ok(disposition) => {
-            let body =
-                ResponseBody::new(incoming, lease, progress, disposition, between_bytes, drain);
+            let body = ResponseBody::new(incoming, lease, progress, disposition, between_bytes, drain);
             Ok(Response::from_parts(head, body))
         }
         Err(failure) => {
@@ -193,8 +175,7 @@ fn deliver(
 
 /// Makes the head one for a server itself: the target in origin form, the authority in Host.
 fn direct(head: &mut Parts) -> Result<(), Failure> {
-    if let (Entry::Vacant(host), Some(authority)) = (head.headers.entry(HOST), head.uri.authority())
-    {
+    if let (Entry::Vacant(host), Some(authority)) = (head.headers.entry(HOST), head.uri.authority()) {
         host.insert(HeaderValue::from_str(authority.as_str()).map_err(|_| Failure::Uri)?);
     }
     let target = head.uri.path_and_query().cloned();

@@ -31,23 +31,13 @@ impl Source {
     /// `keep` says whether to keep what is sent, up to [`KEPT`] bytes.
     pub(crate) fn new(body: UnsyncBoxBody<Bytes, BodyError>, keep: bool) -> Self {
         let over = body.is_end_stream();
-        Self(Arc::new(Mutex::new(State {
-            body,
-            over,
-            kept: keep.then(VecDeque::new),
-            kept_bytes: 0,
-        })))
+        Self(Arc::new(Mutex::new(State { body, over, kept: keep.then(VecDeque::new), kept_bytes: 0 })))
     }
 
     /// The body from its start, for one attempt over the connection of `traffic`.
     pub(crate) fn attempt(&self, traffic: Arc<Traffic>) -> (Upload, Arc<Progress>) {
         let progress = Arc::new(Progress::default());
-        let upload = Upload {
-            source: self.clone(),
-            traffic,
-            progress: Arc::clone(&progress),
-            position: 0,
-        };
+        let upload = Upload { source: self.clone(), traffic, progress: Arc::clone(&progress), position: 0 };
         (upload, progress)
     }
 
@@ -116,10 +106,7 @@ impl Body for Upload {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.traffic.answering() || self.traffic.deaf() {
             // No waker is needed: whatever changes this is read by the task that polls here, right before it does.
             self.progress.changed.notify_one();
@@ -146,9 +133,7 @@ impl Body for Upload {
                 let ended = state.body.is_end_stream() || frame.is_trailers();
                 state.over = ended;
                 match frame.data_ref() {
-                    Some(bytes)
-                        if state.kept.is_some() && state.kept_bytes + bytes.len() <= KEPT =>
-                    {
+                    Some(bytes) if state.kept.is_some() && state.kept_bytes + bytes.len() <= KEPT => {
                         state.kept_bytes += bytes.len();
                         let bytes = bytes.clone();
                         if let Some(kept) = &mut state.kept {
@@ -173,27 +158,13 @@ impl Body for Upload {
 
     fn is_end_stream(&self) -> bool {
         let state = self.source.lock();
-        state.over
-            && state
-                .kept
-                .as_ref()
-                .is_none_or(|kept| self.position >= kept.len())
+        state.over && state.kept.as_ref().is_none_or(|kept| self.position >= kept.len())
     }
 
     fn size_hint(&self) -> SizeHint {
         let state = self.source.lock();
-        let again: usize = state
-            .kept
-            .iter()
-            .flatten()
-            .skip(self.position)
-            .map(Bytes::len)
-            .sum();
-        let mut hint = if state.over {
-            SizeHint::with_exact(0)
-        } else {
-            state.body.size_hint()
-        };
+        let again: usize = state.kept.iter().flatten().skip(self.position).map(Bytes::len).sum();
+        let mut hint = if state.over { SizeHint::with_exact(0) } else { state.body.size_hint() };
         match hint.upper() {
             Some(upper) => {
                 hint.set_upper(upper.saturating_add(again as u64));
@@ -207,7 +178,11 @@ impl Body for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // hyper lets go of a body once its announced length is written, without asking for its end.
-        self.progress.end();
+        if self.traffic.answering() || self.traffic.deaf() {
+            self.progress.changed.notify_one();
+        } else {
+            // hyper lets go of a body once its announced length is written, without asking for its end.
+            self.progress.end();
+        }
     }
 }
