@@ -12,17 +12,12 @@ fn main() {
 
     let built = match env::var_os("URLPOOL_COMPONENT") {
         Some(path) => PathBuf::from(path),
-        None => {
-            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/component/urlpool.wasm")
-        }
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/component/urlpool.wasm"),
     };
     // A path that does not exist makes cargo run this again each time, until the component is there.
     println!("cargo::rerun-if-changed={}", built.display());
     if let Ok(built) = built.canonicalize() {
         println!("cargo::rustc-cfg=urlpool_component");
-        println!(
-            "cargo::rustc-env=URLPOOL_COMPONENT_FILE={}",
-            built.display()
-        );
+        println!("cargo::rustc-env=URLPOOL_COMPONENT_FILE={}", built.display());
     }
 }

@@ -1,5 +1,4 @@
 //! The command line: every flag with its help.
-//!
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 use std::{path::PathBuf, time::Duration};

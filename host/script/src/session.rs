@@ -15,11 +15,7 @@ use crate::{
 use std::time::Duration;
 use tokio::time::Instant;
 use urlpool_host::Host;
-use wasmtime::{
-    Store,
-    component::{Resource, ResourceAny},
-};
-use wasmtime_wasi::p2::bindings::io::poll::HostPollable as _;
+use wasmtime::{Store, component::ResourceAny};
 
 /// Header or trailer fields in order, byte for byte.
 pub type Fields = Vec<(String, Vec<u8>)>;
@@ -557,5 +553,17 @@ impl Session {
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("trapped", &self.trapped).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_and_their_calls_may_move_between_threads() {
+        fn sent<T: Send>(_: impl FnOnce(&'static mut Session) -> T) {}
+        sent(|session| session);
+        sent(|session| session.op(serde_json::Value::Null));
     }
 }
