@@ -30,14 +30,14 @@ pub(crate) fn judge(method: &Method, head: &Parts) -> Result<Disposition, Failur
         // hyper would answer in kind on the next request and so could not send a body of unknown length.
         Disposition::Close(Close::Http10)
     } else if asks_to_close(&head.headers) {
-        Disposition::Close(Close::ConnectionClose)
+        Disposition::Close(Close::Announced)
     } else if bodiless {
         Disposition::Keep
     } else if coded && sized {
         // RFC 9112 §6.3: perhaps an attempt at response splitting; the next response cannot be trusted.
         Disposition::Close(Close::CodingAndLength)
     } else if !coded && !sized {
-        Disposition::Close(Close::UntilClose)
+        Disposition::Close(Close::Unbounded)
     } else {
         Disposition::Keep
     })
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_body_that_ends_with_the_connection_closes_it() {
-        assert_eq!(get(&[]), Ok(Disposition::Close(Close::UntilClose)));
+        assert_eq!(get(&[]), Ok(Disposition::Close(Close::Unbounded)));
     }
 
     #[test]
@@ -132,12 +132,12 @@ mod tests {
         for wish in ["close", "Close", "te, close", "close,te"] {
             assert_eq!(
                 get(&[("connection", wish), ("content-length", "0")]),
-                Ok(Disposition::Close(Close::ConnectionClose)),
+                Ok(Disposition::Close(Close::Announced)),
                 "{wish}"
             );
         }
         let two = [("connection", "keep-alive"), ("connection", "close"), ("content-length", "0")];
-        assert_eq!(get(&two), Ok(Disposition::Close(Close::ConnectionClose)));
+        assert_eq!(get(&two), Ok(Disposition::Close(Close::Announced)));
         assert_eq!(get(&[("connection", "closed"), ("content-length", "0")]), Ok(Disposition::Keep));
     }
 

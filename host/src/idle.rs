@@ -35,7 +35,7 @@ pub(crate) enum Close {
     /// The response had both a transfer coding and a length.
     CodingAndLength,
     /// The response said so.
-    ConnectionClose,
+    Announced,
     /// Its slot goes to another origin.
     Evicted,
     /// The request or the response failed on it.
@@ -55,7 +55,7 @@ pub(crate) enum Close {
     /// It was closed, or more bytes came, after the response and before it could be kept.
     Unready,
     /// The body ended with the connection.
-    UntilClose,
+    Unbounded,
 }
 
 impl Close {
@@ -66,7 +66,7 @@ impl Close {
             Self::Cancelled => "cancelled",
             Self::ClosedByServer => "closed-by-server",
             Self::CodingAndLength => "coding-and-length",
-            Self::ConnectionClose => "connection-close",
+            Self::Announced => "connection-close",
             Self::Evicted => "evicted",
             Self::Failed => "failed",
             Self::Http10 => "http-1.0",
@@ -76,7 +76,7 @@ impl Close {
             Self::TimedOut => "timed-out",
             Self::Undrained => "undrained",
             Self::Unready => "unready",
-            Self::UntilClose => "until-close",
+            Self::Unbounded => "until-close",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! May a request go out again on a fresh connection, invisibly to its caller?
 
 use http::request::Parts;
+use urlpool_core::request::is_idempotent;
 
 /// How much of a request's body is kept so that it could be sent once more.
 pub(crate) const KEPT: usize = 64 * 1024;
@@ -62,11 +63,6 @@ impl Death {
 /// knows it again.
 pub(crate) fn repeatable(request: &Parts) -> bool {
     is_idempotent(&request.method) || request.headers.contains_key("idempotency-key")
-}
-
-// Stands in for the one in core until that lands.
-fn is_idempotent(method: &http::Method) -> bool {
-    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" | "QUERY")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Response bodies: cut, stalled, dropped.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod rig;
 
 use http_body_util::BodyExt;

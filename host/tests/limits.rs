@@ -1,5 +1,7 @@
 //! How many connections there are, and who waits for them.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod rig;
 
 use futures::future::join_all;

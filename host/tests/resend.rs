@@ -1,5 +1,7 @@
 //! What happens to a request that meets a connection which the server has given up.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod rig;
 
 use http_body_util::Full;

@@ -1,5 +1,7 @@
 //! Which connection serves which request, as the server sees it.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod rig;
 
 use rig::{OK, Server, get, host, request, text, until};

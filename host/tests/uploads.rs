@@ -1,5 +1,7 @@
 //! Request bodies: sent as they come, and stopped by an answer.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod rig;
 
 use bytes::Bytes;

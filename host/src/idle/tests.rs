@@ -225,7 +225,7 @@ fn what_the_server_closed_is_not_used() {
 #[test]
 fn nothing_is_remembered_of_an_origin_without_connections() {
     let mut rig = rig(1, 1);
-    for key in 'a'..'z' {
+    for key in 'a'..='z' {
         let id = rig.open(key);
         let ticket = rig.wait(key);
         rig.book.cancel(ticket, &mut rig.effects);
