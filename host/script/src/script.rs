@@ -139,8 +139,9 @@ impl Session {
     }
 
     async fn do_send(&mut self, mut keys: Answer) -> Result<Answer, Fault> {
-        let (pool, as_handle) = self.pool_and_handle(&mut keys).await?;
+        let (pool, as_handle) = self.take_names(&mut keys)?;
         let request: Request = read(keys)?;
+        let pool = self.pool(pool).await?;
         let response = self.send(&request, pool).await?;
         self.answer(response, as_handle).await
     }
@@ -151,8 +152,9 @@ impl Session {
         struct Keys {
             requests: Vec<Request>,
         }
-        let pool = self.pool(&mut keys).await?;
+        let pool = text(&mut keys, "pool")?;
         let Keys { requests } = read(keys)?;
+        let pool = self.pool(pool).await?;
         let mut responses = Vec::new();
         for answer in self.send_all(&requests, pool).await? {
             let whole = match answer {
@@ -187,8 +189,9 @@ impl Session {
             #[serde(default)]
             fields: Vec<(String, String)>,
         }
-        let (pool, as_handle) = self.pool_and_handle(&mut keys).await?;
+        let (pool, as_handle) = self.take_names(&mut keys)?;
         let Keys { url, fields } = read(keys)?;
+        let pool = self.pool(pool).await?;
         let response = self.get(&url, &fields, pool).await?;
         self.answer(response, as_handle).await
     }
@@ -204,8 +207,9 @@ impl Session {
             multipart: bool,
             boundary: Option<String>,
         }
-        let (pool, as_handle) = self.pool_and_handle(&mut keys).await?;
+        let (pool, as_handle) = self.take_names(&mut keys)?;
         let Keys { url, form, multipart, boundary } = read(keys)?;
+        let pool = self.pool(pool).await?;
         let as_request = Request { form: Some(form), ..Request::new("POST", "") };
         as_request.check().map_err(Failure::Usage)?;
         let form = as_request.form.unwrap_or_default();
@@ -215,9 +219,10 @@ impl Session {
     }
 
     async fn do_start(&mut self, mut keys: Answer) -> Result<Answer, Fault> {
-        let (pool, as_handle) = self.pool_and_handle(&mut keys).await?;
+        let (pool, as_handle) = self.take_names(&mut keys)?;
         let as_handle = as_handle.ok_or_else(|| usage("as: missing"))?;
         let request: Request = read(keys)?;
+        let pool = self.pool(pool).await?;
         let pending = self.start(&request, pool).await?;
         self.names.handles.insert(as_handle, Named::Pending(pending));
         Ok(Answer::new())
@@ -248,8 +253,9 @@ impl Session {
             #[serde(default, deserialize_with = "duration::limit")]
             timeout: Option<Option<Duration>>,
         }
-        let pool = self.pool(&mut keys).await?;
+        let pool = text(&mut keys, "pool")?;
         let Keys { handles, timeout } = read(keys)?;
+        let pool = self.pool(pool).await?;
         for (index, handle) in handles.iter().enumerate() {
             match self.names.handles.get(handle) {
                 Some(Named::Pending(_)) if !handles[..index].contains(handle) => {}
@@ -370,15 +376,17 @@ impl Session {
     }
 
     async fn do_close(&mut self, mut keys: Answer) -> Result<Answer, Fault> {
-        let pool = self.pool(&mut keys).await?;
+        let pool = text(&mut keys, "pool")?;
         let Nothing {} = read(keys)?;
+        let pool = self.pool(pool).await?;
         self.close(pool).await?;
         Ok(Answer::new())
     }
 
     async fn do_stats(&mut self, mut keys: Answer) -> Result<Answer, Fault> {
-        let pool = self.pool(&mut keys).await?;
+        let pool = text(&mut keys, "pool")?;
         let Nothing {} = read(keys)?;
+        let pool = self.pool(pool).await?;
         let stats = self.stats(pool).await?;
         let host = self.host().map(|host| answer::host_stats(&host.stats()));
         Ok(Answer::from_iter([("stats".into(), answer::pool_stats(&stats)), ("host".into(), host.into())]))
@@ -462,17 +470,18 @@ impl Session {
         }
     }
 
-    async fn pool_and_handle(&mut self, keys: &mut Answer) -> Result<(Pool, Option<String>), Fault> {
+    /// The name of the pool, and the handle for what comes; the handle must be free.
+    fn take_names(&self, keys: &mut Answer) -> Result<(Option<String>, Option<String>), Fault> {
         let as_handle = text(keys, "as")?;
         if let Some(name) = &as_handle {
             self.free(name)?;
         }
-        Ok((self.pool(keys).await?, as_handle))
+        Ok((text(keys, "pool")?, as_handle))
     }
 
-    /// The pool that an operation names, or the one that is there by default.
-    async fn pool(&mut self, keys: &mut Answer) -> Result<Pool, Fault> {
-        let name = text(keys, "pool")?.unwrap_or_else(|| DEFAULT_POOL.into());
+    /// The pool of this name, or the one that is there by default.
+    async fn pool(&mut self, name: Option<String>) -> Result<Pool, Fault> {
+        let name = name.unwrap_or_else(|| DEFAULT_POOL.into());
         if let Some(pool) = self.names.pools.get(&name) {
             return Ok(*pool);
         }

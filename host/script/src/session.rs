@@ -228,10 +228,12 @@ impl Session {
         let mut answers = self.settled(answers)?.into_iter();
         let mut all = Vec::new();
         for refused in refused {
-            all.push(match (refused, answers.next()) {
-                (Some(failure), _) => Err(failure),
-                (None, Some(answer)) => self.told(Ok(answer)).await.map(Response::since(begun)),
-                (None, None) => return Err(self.trap("send-all: an answer is missing".into())),
+            all.push(match refused {
+                Some(failure) => Err(failure),
+                None => match answers.next() {
+                    Some(answer) => self.told(Ok(answer)).await.map(Response::since(begun)),
+                    None => return Err(self.trap("send-all: an answer is missing".into())),
+                },
             });
         }
         Ok(all)
