@@ -3,7 +3,7 @@
 use crate::connections::Lease;
 use crate::error::Failure;
 use crate::head::Disposition;
-use crate::idle::Close;
+use crate::stats::Close;
 use crate::upload::Progress;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};

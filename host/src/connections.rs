@@ -3,12 +3,14 @@
 //! Whoever holds a value here holds what it stands for: a [`Permit`] a slot, a [`Lease`] a connection, and dropping one frees
 //! it. Nothing that a connection owns keeps the pool alive, so dropping the last host closes the idle sockets.
 //!
+//! A little longer than a file should be: permit, lease, driver and sweep share the one lock, and are safe only together.
+//!
 //! [`idle`]: crate::idle
 
 use crate::connect::{Connector, Key, Traffic, Wire};
 use crate::error::Failure;
-use crate::idle::{Book, Close, Effect, Id, Limits, Take, Ticket};
-use crate::stats::Stats;
+use crate::idle::{Book, Effect, Id, Limits, Take, Ticket};
+use crate::stats::{Close, Stats};
 use crate::upload::Upload;
 use futures::task::noop_waker_ref;
 use hyper::client::conn::http1::{self, SendRequest};

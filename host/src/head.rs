@@ -1,7 +1,7 @@
 //! What hyper does not judge about a response head.
 
 use crate::error::Failure;
-use crate::idle::Close;
+use crate::stats::Close;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
 use http::{HeaderMap, Method, StatusCode, Version};

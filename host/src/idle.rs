@@ -4,6 +4,7 @@
 //! it is taken before a connection is opened and freed when its socket is closed, so the limits hold for sockets, not for
 //! intentions.
 
+use crate::stats::Close;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -21,64 +22,6 @@ pub(crate) struct Limits {
     pub(crate) total: usize,
     pub(crate) idle_per_origin: usize,
     pub(crate) idle_timeout: Duration,
-}
-
-/// Why a connection is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Close {
-    /// The final response came while the request was still being sent.
-    AnsweredEarly,
-    /// Its request was given up.
-    Cancelled,
-    /// The server closed it while it was idle.
-    ClosedByServer,
-    /// The response had both a transfer coding and a length.
-    CodingAndLength,
-    /// The response said so.
-    Announced,
-    /// Its slot goes to another origin.
-    Evicted,
-    /// The request or the response failed on it.
-    Failed,
-    /// The server speaks HTTP/1.0.
-    Http10,
-    /// Enough idle connections of its origin are kept.
-    IdleLimit,
-    /// It was idle for too long.
-    IdleTimeout,
-    /// It died under a request that was sent again on another.
-    Stale,
-    /// The response took too long.
-    TimedOut,
-    /// The rest of a dropped body was too long, or took too long.
-    Undrained,
-    /// It was closed, or more bytes came, after the response and before it could be kept.
-    Unready,
-    /// The body ended with the connection.
-    Unbounded,
-}
-
-impl Close {
-    /// The word for it in the figures.
-    pub(crate) fn reason(self) -> &'static str {
-        match self {
-            Self::AnsweredEarly => "answered-early",
-            Self::Cancelled => "cancelled",
-            Self::ClosedByServer => "closed-by-server",
-            Self::CodingAndLength => "coding-and-length",
-            Self::Announced => "connection-close",
-            Self::Evicted => "evicted",
-            Self::Failed => "failed",
-            Self::Http10 => "http-1.0",
-            Self::IdleLimit => "idle-limit",
-            Self::IdleTimeout => "idle-timeout",
-            Self::Stale => "stale",
-            Self::TimedOut => "timed-out",
-            Self::Undrained => "undrained",
-            Self::Unready => "unready",
-            Self::Unbounded => "until-close",
-        }
-    }
 }
 
 /// What whoever asks for a connection gets.

@@ -1,6 +1,5 @@
-//! The figures of a host.
+//! The figures of a host, and the words for why connections are closed.
 
-use crate::idle::Close;
 use std::collections::BTreeMap;
 
 /// The figures of a [`Host`](crate::Host) at one moment.
@@ -35,6 +34,64 @@ impl Stats {
         match close {
             Close::Evicted => self.evicted += 1,
             other => *self.discarded.entry(other.reason()).or_default() += 1,
+        }
+    }
+}
+
+/// Why a connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Close {
+    /// The final response came while the request was still being sent.
+    AnsweredEarly,
+    /// Its request was given up.
+    Cancelled,
+    /// The server closed it while it was idle.
+    ClosedByServer,
+    /// The response had both a transfer coding and a length.
+    CodingAndLength,
+    /// The response said so.
+    Announced,
+    /// Its slot goes to another origin.
+    Evicted,
+    /// The request or the response failed on it.
+    Failed,
+    /// The server speaks HTTP/1.0.
+    Http10,
+    /// Enough idle connections of its origin are kept.
+    IdleLimit,
+    /// It was idle for too long.
+    IdleTimeout,
+    /// It died under a request that was sent again on another.
+    Stale,
+    /// The response took too long.
+    TimedOut,
+    /// The rest of a dropped body was too long, or took too long.
+    Undrained,
+    /// It was closed, or more bytes came, after the response and before it could be kept.
+    Unready,
+    /// The body ended with the connection.
+    Unbounded,
+}
+
+impl Close {
+    /// The word for it in the figures.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::AnsweredEarly => "answered-early",
+            Self::Cancelled => "cancelled",
+            Self::ClosedByServer => "closed-by-server",
+            Self::CodingAndLength => "coding-and-length",
+            Self::Announced => "connection-close",
+            Self::Evicted => "evicted",
+            Self::Failed => "failed",
+            Self::Http10 => "http-1.0",
+            Self::IdleLimit => "idle-limit",
+            Self::IdleTimeout => "idle-timeout",
+            Self::Stale => "stale",
+            Self::TimedOut => "timed-out",
+            Self::Undrained => "undrained",
+            Self::Unready => "unready",
+            Self::Unbounded => "until-close",
         }
     }
 }
