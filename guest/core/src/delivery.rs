@@ -1,4 +1,6 @@
 //! A response on its way to the caller: the head, and a body that is judged piece by piece.
+//!
+//! Longer than 400 lines, since a third of it are the few types that shells and readers talk in.
 
 use std::collections::VecDeque;
 
@@ -130,7 +132,7 @@ impl Delivery {
         let Head { status, mut headers } = head;
         // RFC 9112 section 6.3: these end with the head, whatever lengths it names.
         let bodiless = terms.method == Method::HEAD || matches!(status, 100..=199 | 204 | 304);
-        let expected = if bodiless { None } else { content_length(&headers) };
+        let expected = if bodiless { None } else { headers.content_length() };
         // A part of an encoded body cannot be decoded by itself (RFC 9110 section 14.2).
         let decode = terms.decode && !bodiless && status != 206;
         let codings = if decode { decode::codings(&headers) } else { Codings::None };
@@ -192,15 +194,20 @@ impl Delivery {
             return;
         }
         match part {
-            Part::Chunk(bytes) => {
+            Part::Chunk(mut bytes) => {
+                let left = self.expected.map_or(u64::MAX, |expected| expected - self.received);
+                let too_much = bytes.len() as u64 > left;
+                if too_much {
+                    // No host lets this through; one that did would hand over bytes of the next response.
+                    bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                }
                 self.received += bytes.len() as u64;
                 if self.input.is_empty() {
                     self.input = bytes;
                 } else {
                     self.input = [std::mem::take(&mut self.input), bytes].concat().into();
                 }
-                if self.expected.is_some_and(|expected| self.received > expected) {
-                    // No host lets this through; one that did would hand over bytes of the next response.
+                if too_much {
                     self.end = Some(Ended::Badly(self.cut(Some(ErrorCode::HttpProtocolError))));
                 } else if self.terms.clock.total().is_some_and(|total| now.mono >= total) {
                     self.end = Some(Ended::Badly(Failure::TimedOut(Phase::Total)));
@@ -381,6 +388,8 @@ impl Delivery {
                     self.push(out.into(), now);
                     match progress {
                         Ok(progress) => self.input.advance(progress.consumed.min(self.input.len())),
+                        // What passed a limit before it is what the reader comes upon first.
+                        Err(_) if self.failed.is_some() => {}
                         Err(error) => self.fail(Cause::Undecodable { coding: error.coding, reason: error.reason }, now),
                     }
                 }
@@ -443,24 +452,4 @@ impl Delivery {
             history: self.history.clone(),
         });
     }
-}
-
-/// The declared length: all repetitions the same number (RFC 9110 section 8.6), otherwise none.
-fn content_length(headers: &Headers) -> Option<u64> {
-    let mut declared = None;
-    for value in headers.get_all("content-length") {
-        for item in value.split(|byte| *byte == b',') {
-            let text = item.trim_ascii();
-            // `u64::from_str` would take a sign.
-            if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-                return None;
-            }
-            let length = std::str::from_utf8(text).ok()?.parse().ok()?;
-            if declared.is_some_and(|declared| declared != length) {
-                return None;
-            }
-            declared = Some(length);
-        }
-    }
-    declared
 }

@@ -2,32 +2,28 @@
 
 use std::time::Duration;
 
-use http::Method;
-
 use crate::clock::{Instant, Now};
-use crate::decode;
 use crate::delivery::{Collected, Delivery, Part, Terms};
 use crate::entropy::Entropy;
-use crate::error::{Cause, Error, Invalid, SizeLimit};
+use crate::error::{Cause, Error, SizeLimit};
 use crate::failure::Failure;
 use crate::headers::Headers;
 use crate::history::{Attempt, FollowedBy, Outcome};
 use crate::origin::Origin;
+use crate::outgoing::Outgoing;
 use crate::policy::{DEFAULT_PRELOAD, Policy};
 use crate::redirect::{Hop, HopFrom, Next, StayReason};
-use crate::request::{Body, Content, Request};
+use crate::request::Request;
 use crate::retry::{AtLimit, Call, Count, Judged, Refusal, Sent, Tally, Verdict};
-use crate::target::Target;
-use crate::timeouts::{AttemptClock, Clock, Deadline, HostOptions, Phase};
+use crate::timeouts::{AttemptClock, Clock, Deadline, Phase};
 use crate::upload::Upload;
+
+pub use crate::outgoing::{Outbound, USER_AGENT};
 
 /// How much of a body is discarded so that the host can keep its connection: 64 KiB, in 250 ms.
 ///
 /// More costs longer than a new connection would.
 pub const DRAIN: (u64, Duration) = (64 * 1024, Duration::from_millis(250));
-
-/// The value of `User-Agent` unless the caller has one.
-pub const USER_AGENT: &str = concat!("urlpool/", env!("CARGO_PKG_VERSION"));
 
 /// What the shell must do next. Every effect of this client is one of these.
 #[derive(Debug)]
@@ -93,23 +89,6 @@ pub struct Head {
     pub headers: Headers,
 }
 
-/// One attempt, ready to be sent.
-#[derive(Clone, Debug)]
-pub struct Outbound {
-    /// The method.
-    pub method: Method,
-    /// Where it goes.
-    pub target: Target,
-    /// All headers to send.
-    pub headers: Headers,
-    /// The trailers to end the body with.
-    pub trailers: Headers,
-    /// Whether there is a body to write.
-    pub has_body: bool,
-    /// What the host is asked to limit as well.
-    pub options: HostOptions,
-}
-
 /// How often things happened in one exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -127,16 +106,7 @@ pub struct Counts {
 /// what came of it. After [`Step::Finish`] nothing more may be reported.
 #[derive(Debug)]
 pub struct Exchange {
-    method: Method,
-    target: Target,
-    /// What the caller, the pool and the client want sent, without the framing.
-    headers: Headers,
-    trailers: Headers,
-    upload: Upload,
-    /// False where the caller removed `Content-Length`.
-    declare_length: bool,
-    /// The length that the caller declared for a stream without one.
-    declared_length: Option<u64>,
+    outgoing: Outgoing,
     policy: Policy,
     /// Whether a body beyond the preload limit is a failure.
     whole: bool,
@@ -219,7 +189,7 @@ impl Exchange {
 
     /// The body of the attempt that is being sent.
     pub fn upload(&mut self) -> &mut Upload {
-        &mut self.upload
+        &mut self.outgoing.upload
     }
 
     /// Takes note that the host had no room for more of the body, and then accepted some.
@@ -247,11 +217,16 @@ impl Exchange {
     }
 
     fn start(request: Request, pool: &Policy, mut entropy: Entropy, whole: bool, now: Now) -> (Self, Step) {
+        let sets = |name: &str| {
+            let by_pool = pool.headers.contains(name) && !request.removed.iter().any(|removed| removed == name);
+            request.headers.contains(name) || by_pool
+        };
         let policy = Policy {
             retry: request.retry.clone().unwrap_or_else(|| pool.retry.clone()),
             redirect: request.redirect.clone().unwrap_or_else(|| pool.redirect.clone()),
             timeouts: request.timeouts.clone().unwrap_or_else(|| pool.timeouts.clone()),
-            decode: request.decode.unwrap_or(pool.decode),
+            // Who asks for codings by name wants them as they are, and a range is one of the encoded bytes.
+            decode: request.decode.unwrap_or(pool.decode) && !sets("accept-encoding") && !sets("range"),
             preload: request.preload.unwrap_or(pool.preload),
             max_body: request.max_body.unwrap_or(pool.max_body),
             max_ratio: request.max_ratio.unwrap_or(pool.max_ratio),
@@ -259,18 +234,11 @@ impl Exchange {
             removed: Vec::new(),
             scope: pool.scope.clone(),
         };
-        let clock = Clock::begin(&policy.timeouts, now);
         let mut exchange = Self {
-            method: request.method,
-            target: request.target,
-            headers: request.headers,
-            trailers: request.trailers,
-            upload: Upload::new(Body::default()),
-            declare_length: true,
-            declared_length: None,
+            outgoing: Outgoing::new(&request),
+            clock: Clock::begin(&policy.timeouts, now),
             policy,
             whole,
-            clock,
             tally: Tally::default(),
             counts: Counts::default(),
             history: Vec::new(),
@@ -278,153 +246,54 @@ impl Exchange {
             entropy: entropy.draw(),
             state: State::Finished,
         };
-        let step = match exchange.compose(request.content, &request.removed, pool, entropy.draw_bytes()) {
+        let decode = exchange.policy.decode;
+        let composed = exchange.outgoing.compose(request.content, &request.removed, pool, decode, entropy.draw_bytes());
+        let step = match composed {
             Ok(()) => exchange.acquire(now),
             Err(invalid) => exchange.fail(Cause::Invalid(invalid), now),
         };
         (exchange, step)
     }
 
-    /// Brings together what the request, the pool and the client want sent, and checks it as a whole.
-    fn compose(
-        &mut self,
-        content: Content,
-        removed: &[String],
-        pool: &Policy,
-        entropy: [u8; 16],
-    ) -> Result<(), Invalid> {
-        if let Some(own) = pool.scope.as_ref().filter(|own| *own != self.target.origin()) {
-            return Err(Invalid::OtherOrigin { asked: self.target.origin().to_string(), own: own.to_string() });
-        }
-        let own_names: Vec<String> = self.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
-        for (name, value) in pool.headers.iter() {
-            let lower = name.to_ascii_lowercase();
-            if !own_names.contains(&lower) && !removed.contains(&lower) {
-                self.headers.append_trusted(name, value);
-            }
-        }
-        let absent = |headers: &Headers, name: &str| {
-            let unwanted = |names: &[String]| names.iter().any(|removed| removed == name);
-            !headers.contains(name) && !unwanted(removed) && !unwanted(&pool.removed)
-        };
-        if absent(&self.headers, "user-agent") {
-            self.headers.append_trusted("User-Agent", USER_AGENT.as_bytes());
-        }
-        // A caller who asks for codings by name wants them as they are, and a range is one of the encoded bytes.
-        if self.headers.contains("accept-encoding") || self.headers.contains("range") {
-            self.policy.decode = false;
-        } else if let Some(codings) = decode::accept_encoding()
-            && self.policy.decode
-            && absent(&self.headers, "accept-encoding")
-        {
-            self.headers.append_trusted("Accept-Encoding", codings.as_bytes());
-        }
-        let body = match content {
-            Content::Nothing => Body::default(),
-            Content::Body(body) => body,
-            Content::Form(form) => {
-                let encoded = form.encode(entropy)?;
-                self.type_form(&encoded.content_type)?;
-                encoded.body
-            }
-        };
-        self.upload = Upload::new(body);
-        self.declare_length = !removed.iter().chain(&pool.removed).any(|name| name == "content-length");
-        self.take_length()?;
-        if !self.trailers.is_empty() && absent(&self.headers, "trailer") {
-            // RFC 9110 section 6.6.2; hyper sends only the trailers that this names.
-            let names: Vec<&str> = self.trailers.iter().map(|(name, _)| name).collect();
-            self.headers.append_trusted("Trailer", names.join(", ").as_bytes());
-        }
-        self.target.check_size()?;
-        self.headers.check_size()?;
-        self.trailers.check_size()
-    }
-
-    /// Sets the `Content-Type` of a form, unless the request has one that is right.
-    fn type_form(&mut self, content_type: &str) -> Result<(), Invalid> {
-        let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if let Some(own) = self.headers.get("content-type") {
-            let own = String::from_utf8_lossy(own).into_owned();
-            if essence(&own) != essence(content_type) {
-                return Err(Invalid::FormType(own));
-            }
-            // Theirs may lack the boundary; for a form without one it is as good as ours.
-            if essence(&own) != "multipart/form-data" {
-                return Ok(());
-            }
-            self.headers.remove("content-type");
-        }
-        self.headers.append_trusted("Content-Type", content_type.as_bytes());
-        Ok(())
-    }
-
-    /// Takes a `Content-Length` of the caller out of the headers: each attempt declares its own.
-    fn take_length(&mut self) -> Result<(), Invalid> {
-        let Some(header) = self.headers.joined("content-length") else { return Ok(()) };
-        self.headers.remove("content-length");
-        let body = if self.upload.is_empty() { Some(0) } else { self.upload.length() };
-        let digits = !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit());
-        match header.parse::<u64>().ok().filter(|_| digits) {
-            Some(length) if body.is_none_or(|body| body == length) => {
-                self.declared_length = Some(length);
-                self.upload.declare(length);
-                Ok(())
-            }
-            Some(_) | None => Err(Invalid::ContentLength { header, body }),
-        }
-    }
-
     fn acquire(&mut self, now: Now) -> Step {
+        // A drain or a wait may have ended with the call, or the shell may have come back late.
+        if self.is_over(now) {
+            return self.fail(self.timed_out(Phase::Total), now);
+        }
         self.acquire_since(now.mono)
     }
 
     fn acquire_since(&mut self, asked: Instant) -> Step {
         self.state = State::Acquiring { asked };
-        Step::Acquire(self.target.origin().clone())
+        Step::Acquire(self.outgoing.target.origin().clone())
     }
 
     fn send(&mut self, now: Now) -> Step {
-        let mut headers = self.headers.clone();
-        let has_body = !self.upload.is_empty();
-        let length = if has_body { self.upload.length() } else { self.empty_length() };
-        if let Some(length) = length.filter(|_| self.declare_length && self.trailers.is_empty()) {
-            headers.append_trusted("Content-Length", length.to_string().as_bytes());
+        if self.is_over(now) {
+            return self.fail(self.timed_out(Phase::Total), now);
         }
+        let upload = &self.outgoing.upload;
         let mut attempt = self.clock.attempt(now.mono);
-        if !has_body {
+        if upload.is_empty() {
             attempt.sent(now.mono);
         }
-        let options = attempt.host_options(now.mono, self.upload.is_handed_over_at_once());
+        let options = attempt.host_options(now.mono, upload.is_handed_over_at_once());
         self.state = State::Sending(attempt);
         self.counts.attempts += 1;
-        Step::Send(Box::new(Outbound {
-            method: self.method.clone(),
-            target: self.target.clone(),
-            headers,
-            trailers: self.trailers.clone(),
-            has_body: has_body || !self.trailers.is_empty(),
-            options,
-        }))
-    }
-
-    /// RFC 9110 section 8.6: a method that defines content says that there is none.
-    fn empty_length(&self) -> Option<u64> {
-        let defines = matches!(self.method.as_str(), "POST" | "PUT" | "PATCH" | "QUERY");
-        (defines || self.declared_length.is_some()).then_some(0)
+        Step::Send(Box::new(self.outgoing.attempt(options)))
     }
 
     fn answered(&mut self, head: Head, now: Now) -> Step {
         let next = self.policy.redirect.next(
             &HopFrom {
-                method: &self.method,
-                target: &self.target,
-                headers: &self.headers,
+                method: &self.outgoing.method,
+                target: &self.outgoing.target,
+                headers: &self.outgoing.headers,
                 scope: self.policy.scope.as_ref(),
                 hops: self.counts.redirects,
                 same: self.same,
-                body: !self.upload.is_empty(),
-                replayable: self.upload.replayable(),
+                body: !self.outgoing.upload.is_empty(),
+                replayable: self.outgoing.upload.replayable(),
             },
             head.status,
             &head.headers,
@@ -460,11 +329,11 @@ impl Exchange {
         }
         let delivery = Box::new(Delivery::new(
             head,
-            self.target.to_string(),
+            self.outgoing.target.to_string(),
             self.history.clone(),
             not_retried,
             Terms {
-                method: self.method.clone(),
+                method: self.outgoing.method.clone(),
                 decode: self.policy.decode,
                 max_body: self.policy.max_body,
                 max_ratio: self.policy.max_ratio,
@@ -483,16 +352,7 @@ impl Exchange {
         self.counts.redirects += 1;
         self.tally.hop();
         self.same &= hop.same;
-        self.method = hop.method;
-        self.target = hop.target;
-        self.headers = hop.headers;
-        if hop.drop_body {
-            self.upload.discard();
-            self.trailers = Headers::default();
-            self.declared_length = None;
-        } else {
-            self.upload.rewind();
-        }
+        self.outgoing.follow(hop);
         // Drain before following: an unread body makes the host close the connection.
         self.drain((!delay.is_zero()).then(|| now.mono.after(delay)), now)
     }
@@ -540,9 +400,9 @@ impl Exchange {
 
     fn judge(&self, judged: Judged<'_>, now: Now) -> Verdict {
         let sent = Sent {
-            method: &self.method,
-            idempotency_key: self.headers.contains("idempotency-key"),
-            replayable: self.upload.replayable(),
+            method: &self.outgoing.method,
+            idempotency_key: self.outgoing.headers.contains("idempotency-key"),
+            replayable: self.outgoing.upload.replayable(),
         };
         self.policy.retry.judge(&sent, judged, &self.call(now))
     }
@@ -556,13 +416,13 @@ impl Exchange {
         self.record(outcome, FollowedBy::Retry, delay);
         self.tally.add(counts, delay);
         self.counts.retries += 1;
-        self.upload.rewind();
+        self.outgoing.upload.rewind();
     }
 
     fn record(&mut self, outcome: Outcome, followed_by: FollowedBy, delay: Duration) {
         self.history.push(Attempt {
-            method: self.method.clone(),
-            url: self.target.to_string(),
+            method: self.outgoing.method.clone(),
+            url: self.outgoing.target.to_string(),
             outcome,
             followed_by,
             delay,
@@ -590,10 +450,14 @@ impl Exchange {
         self.state = State::Finished;
         Step::Finish(Err(Error {
             cause,
-            url: Some(self.target.to_string()),
+            url: Some(self.outgoing.target.to_string()),
             elapsed: self.clock.elapsed(now.mono),
             history: self.history.clone(),
         }))
+    }
+
+    fn is_over(&self, now: Now) -> bool {
+        self.clock.total().is_some_and(|total| now.mono >= total)
     }
 
     fn timed_out(&self, phase: Phase) -> Cause {
@@ -601,7 +465,7 @@ impl Exchange {
     }
 
     fn no_slot(&self, reason: NoSlot) -> Cause {
-        let origin = self.target.origin().to_string();
+        let origin = self.outgoing.target.origin().to_string();
         match reason {
             NoSlot::Full => Cause::PoolExhausted { origin, held: false },
             NoSlot::Held => Cause::PoolExhausted { origin, held: true },

@@ -134,6 +134,29 @@ impl Headers {
         Some(text)
     }
 
+    /// The length of a body that these declare: all repetitions the same number (RFC 9110 section 8.6), otherwise none.
+    ///
+    /// None as well where a transfer coding frames the body, which overrides it (RFC 9112 section 6.3).
+    pub fn content_length(&self) -> Option<u64> {
+        if self.contains("transfer-encoding") {
+            return None;
+        }
+        let mut declared = None;
+        for item in self.get_all("content-length").flat_map(|value| value.split(|byte| *byte == b',')) {
+            let text = item.trim_ascii();
+            // `u64::from_str` would take a sign.
+            if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+                return None;
+            }
+            let length = std::str::from_utf8(text).ok()?.parse().ok()?;
+            if declared.is_some_and(|declared| declared != length) {
+                return None;
+            }
+            declared = Some(length);
+        }
+        declared
+    }
+
     /// Names as they were written, and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields.iter().map(|(name, value)| (&**name, &**value))

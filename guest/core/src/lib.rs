@@ -51,6 +51,7 @@ pub mod headers;
 pub mod history;
 pub mod multipart;
 pub mod origin;
+mod outgoing;
 pub mod policy;
 pub mod redirect;
 pub mod request;

@@ -273,6 +273,16 @@ pub enum Piece {
     },
 }
 
+impl Piece {
+    /// Its length in bytes, when known.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes.len() as u64),
+            Self::Stream { length, .. } => *length,
+        }
+    }
+}
+
 /// The body of a request: pieces that are sent one after another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Body {

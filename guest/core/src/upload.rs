@@ -32,8 +32,8 @@ pub enum Want {
 pub struct Upload {
     pieces: Vec<Piece>,
     streams: Vec<Stream>,
-    /// The bytes that all streams gave.
-    read: usize,
+    /// The bytes that all streams gave; a `usize` would not hold them where pointers have 32 bits.
+    read: u64,
     /// True once that was more than is kept.
     lost: bool,
     /// The piece at the cursor, and the offset in it.
@@ -121,12 +121,12 @@ impl Upload {
         if let Some(declared) = declared.filter(|declared| state.came > *declared) {
             return Err(Invalid::BodyLength { declared, came: state.came });
         }
-        self.read += bytes.len();
-        if self.read <= REPLAY {
+        self.read += bytes.len() as u64;
+        if self.read <= REPLAY as u64 {
             state.kept.extend_from_slice(&bytes);
         }
         state.fresh = bytes;
-        if self.read > REPLAY && !self.lost {
+        if self.read > REPLAY as u64 && !self.lost {
             self.lost = true;
             for stream in &mut self.streams {
                 stream.kept = Vec::new();
@@ -176,19 +176,28 @@ impl Upload {
         self.streams.is_empty() && self.length().is_some_and(|length| length <= 64 * 1024)
     }
 
-    /// Declares the exact length of a body that is one stream of unknown length.
-    pub(crate) fn declare(&mut self, exact: u64) {
-        if let [Piece::Stream { length, .. }] = self.pieces.as_mut_slice() {
-            *length = Some(exact);
+    /// Declares the exact length of the whole body, and with it that of its one stream without a length.
+    ///
+    /// False when it contradicts what is known, and when it cannot be told apart for several streams.
+    pub(crate) fn declare(&mut self, exact: u64) -> bool {
+        let known: u64 = self.pieces.iter().filter_map(Piece::length).fold(0, u64::saturating_add);
+        let mut unknown = self.pieces.iter_mut().filter_map(|piece| match piece {
+            Piece::Stream { length: length @ None, .. } => Some(length),
+            Piece::Stream { length: Some(_), .. } | Piece::Bytes(_) => None,
+        });
+        match (unknown.next(), unknown.next(), exact.checked_sub(known)) {
+            (None, _, left) => left == Some(0),
+            (Some(length), None, Some(left)) => {
+                *length = Some(left);
+                true
+            }
+            (Some(_), _, _) => false,
         }
     }
 
     /// The exact length, when every piece has one.
     pub fn length(&self) -> Option<u64> {
-        self.pieces.iter().try_fold(0_u64, |sum, piece| match piece {
-            Piece::Bytes(bytes) => Some(sum + bytes.len() as u64),
-            Piece::Stream { length, .. } => length.map(|length| sum.saturating_add(length)),
-        })
+        self.pieces.iter().try_fold(0_u64, |sum, piece| Some(sum.saturating_add(piece.length()?)))
     }
 
     fn declared(&self, stream: usize) -> Option<u64> {

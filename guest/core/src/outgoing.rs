@@ -1,0 +1,191 @@
+//! What one call sends: composed of what the request, the pool and the client want, and changed by hops.
+
+use http::Method;
+
+use crate::decode;
+use crate::error::Invalid;
+use crate::headers::Headers;
+use crate::policy::Policy;
+use crate::redirect::Hop;
+use crate::request::{Body, Content, Request};
+use crate::target::Target;
+use crate::timeouts::HostOptions;
+use crate::upload::Upload;
+
+/// The value of `User-Agent` unless the caller has one.
+pub const USER_AGENT: &str = concat!("urlpool/", env!("CARGO_PKG_VERSION"));
+
+/// One attempt, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// The method.
+    pub method: Method,
+    /// Where it goes.
+    pub target: Target,
+    /// All headers to send.
+    pub headers: Headers,
+    /// The trailers to end the body with.
+    pub trailers: Headers,
+    /// Whether there is a body to write.
+    pub has_body: bool,
+    /// What the host is asked to limit as well.
+    pub options: HostOptions,
+}
+
+/// The request of a call as its next attempt sends it.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) target: Target,
+    /// All headers but the length, which each attempt declares anew.
+    pub(crate) headers: Headers,
+    trailers: Headers,
+    pub(crate) upload: Upload,
+    /// False where the caller removed `Content-Length`.
+    declare_length: bool,
+    /// Whether the caller declared a length.
+    declared: bool,
+}
+
+impl Outgoing {
+    /// What the request asks for by itself, not [composed](Self::compose) yet.
+    pub(crate) fn new(request: &Request) -> Self {
+        Self {
+            method: request.method.clone(),
+            target: request.target.clone(),
+            headers: request.headers.clone(),
+            trailers: request.trailers.clone(),
+            upload: Upload::new(Body::default()),
+            declare_length: true,
+            declared: false,
+        }
+    }
+
+    /// Adds what the pool and the client want sent, and checks it as a whole.
+    pub(crate) fn compose(
+        &mut self,
+        content: Content,
+        removed: &[String],
+        pool: &Policy,
+        decode: bool,
+        entropy: [u8; 16],
+    ) -> Result<(), Invalid> {
+        if let Some(own) = pool.scope.as_ref().filter(|own| *own != self.target.origin()) {
+            return Err(Invalid::OtherOrigin { asked: self.target.origin().to_string(), own: own.to_string() });
+        }
+        let named = |names: &[String], name: &str| names.iter().any(|other| other == name);
+        let is_form = matches!(content, Content::Form(_));
+        let own_names: Vec<String> = self.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+        for (name, value) in pool.headers.iter() {
+            let lower = name.to_ascii_lowercase();
+            // The type of a form is the request's own, and replaces the pool's as any header of a request does.
+            let replaced = named(&own_names, &lower) || (is_form && lower == "content-type");
+            if !replaced && !named(removed, &lower) {
+                self.headers.append_trusted(name, value);
+            }
+        }
+        let wanted = |name: &str| !named(removed, name) && !named(&pool.removed, name);
+        let absent = |headers: &Headers, name: &str| !headers.contains(name) && wanted(name);
+        if absent(&self.headers, "user-agent") {
+            self.headers.append_trusted("User-Agent", USER_AGENT.as_bytes());
+        }
+        if let Some(codings) = decode::accept_encoding()
+            && decode
+            && absent(&self.headers, "accept-encoding")
+        {
+            self.headers.append_trusted("Accept-Encoding", codings.as_bytes());
+        }
+        let body = match content {
+            Content::Nothing => Body::default(),
+            Content::Body(body) => body,
+            Content::Form(form) => {
+                let encoded = form.encode(entropy)?;
+                if self.headers.contains("content-type") || !named(removed, "content-type") {
+                    self.type_form(&encoded.content_type)?;
+                }
+                encoded.body
+            }
+        };
+        self.upload = Upload::new(body);
+        self.declare_length = self.headers.contains("content-length") || wanted("content-length");
+        self.take_length()?;
+        if !self.trailers.is_empty() && absent(&self.headers, "trailer") {
+            // RFC 9110 section 6.6.2; hyper sends only the trailers that this names.
+            let names: Vec<&str> = self.trailers.iter().map(|(name, _)| name).collect();
+            self.headers.append_trusted("Trailer", names.join(", ").as_bytes());
+        }
+        self.target.check_size()?;
+        self.headers.check_size()?;
+        self.trailers.check_size()
+    }
+
+    /// Goes on as the hop does.
+    pub(crate) fn follow(&mut self, hop: Hop) {
+        self.method = hop.method;
+        self.target = hop.target;
+        self.headers = hop.headers;
+        if hop.drop_body {
+            self.upload.discard();
+            self.trailers = Headers::default();
+            self.declared = false;
+        } else {
+            self.upload.rewind();
+        }
+    }
+
+    /// The attempt with these options.
+    pub(crate) fn attempt(&self, options: HostOptions) -> Outbound {
+        let mut headers = self.headers.clone();
+        let has_body = !self.upload.is_empty();
+        let length = if has_body { self.upload.length() } else { self.empty_length() };
+        if let Some(length) = length.filter(|_| self.declare_length && self.trailers.is_empty()) {
+            headers.append_trusted("Content-Length", length.to_string().as_bytes());
+        }
+        Outbound {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers,
+            trailers: self.trailers.clone(),
+            has_body: has_body || !self.trailers.is_empty(),
+            options,
+        }
+    }
+
+    /// Sets the `Content-Type` of a form, unless the request has one that is right.
+    fn type_form(&mut self, content_type: &str) -> Result<(), Invalid> {
+        let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if let Some(own) = self.headers.get("content-type") {
+            let own = String::from_utf8_lossy(own).into_owned();
+            if essence(&own) != essence(content_type) {
+                return Err(Invalid::FormType(own));
+            }
+            // Theirs may lack the boundary; for a form without one it is as good as ours.
+            if essence(&own) != "multipart/form-data" {
+                return Ok(());
+            }
+            self.headers.remove("content-type");
+        }
+        self.headers.append_trusted("Content-Type", content_type.as_bytes());
+        Ok(())
+    }
+
+    /// Takes a `Content-Length` of the caller out of the headers: each attempt declares its own.
+    fn take_length(&mut self) -> Result<(), Invalid> {
+        let Some(header) = self.headers.joined("content-length") else { return Ok(()) };
+        self.headers.remove("content-length");
+        let digits = !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit());
+        match header.parse::<u64>().ok().filter(|_| digits) {
+            Some(length) if self.upload.declare(length) => {
+                self.declared = true;
+                Ok(())
+            }
+            Some(_) | None => Err(Invalid::ContentLength { header, body: self.upload.length() }),
+        }
+    }
+
+    /// RFC 9110 section 8.6: a method that defines content says that there is none.
+    fn empty_length(&self) -> Option<u64> {
+        let defines = matches!(self.method.as_str(), "POST" | "PUT" | "PATCH" | "QUERY");
+        (defines || self.declared).then_some(0)
+    }
+}
