@@ -116,11 +116,11 @@ async fn eight_mebibytes_are_preloaded_by_default(rig: &Rig) -> Result<()> {
 }
 
 async fn eight_slots_are_the_default(rig: &Rig) -> Result<()> {
-    let mut arrived = 0;
+    let mut arrived: usize = 0;
     let server = Server::answering(move |request| {
         arrived += 1;
         // Wave by wave: nobody is answered before eight are there.
-        ok(request.path()).after(Until::Arrived((arrived + 7) / 8 * 8))
+        ok(request.path()).after(Until::Arrived(arrived.div_ceil(8) * 8))
     })
     .await?;
     let mut client = rig.client().await?;

@@ -89,7 +89,8 @@ async fn at_the_limit_the_policy_chooses_failure_or_delivery(rig: &Rig) -> Resul
 async fn never_gives_the_first_outcome_as_it_is(rig: &Rig) -> Result<()> {
     let server = Server::routes([
         ("/busy", vec![status(503).header("Retry-After", "0")]),
-        ("/reset", vec![reset()]),
+        // After its first bytes, so that the host does not take the connection for a stale one.
+        ("/reset", vec![raw("HTTP/1.1 200 OK").reset()]),
         ("/moved", vec![redirect(302, "/busy")]),
     ])
     .await?;
@@ -491,7 +492,8 @@ async fn a_drain_that_fails_keeps_no_slot(rig: &Rig) -> Result<()> {
 async fn the_history_tells_what_each_attempt_came_to(rig: &Rig) -> Result<()> {
     let server = Server::replies([
         status(503).header("Retry-After", "0"),
-        reset(),
+        // After its first bytes, so that the host does not take the connection for a stale one.
+        raw("HTTP/1.1 200 OK").reset(),
         redirect(302, "/next?q=1"),
         stall(),
         ok("good"),
