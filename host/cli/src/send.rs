@@ -139,6 +139,7 @@ impl Sending {
             Ok(head) => head,
             Err(failure) => return Ok(Outcome::failed(failure)),
         };
+        self.verbose.head(&head);
         let mut body = Receiving::new(sink, &head)?;
         let mut outcome = Outcome::default();
         let begun = std::time::Instant::now();
@@ -176,7 +177,7 @@ impl Sending {
     }
 
     fn report(&mut self, index: usize, outcome: Outcome) -> Result<()> {
-        self.verbose.received(outcome.head.as_ref(), outcome.failure.as_ref(), outcome.elapsed);
+        self.verbose.ended(outcome.head.as_ref(), outcome.failure.as_ref(), outcome.elapsed);
         let request = &self.requests[index % self.requests.len()];
         self.printer.print(index, request, outcome)
     }

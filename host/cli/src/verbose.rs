@@ -31,27 +31,31 @@ impl Verbose {
         }
     }
 
-    /// Tells what came of it.
-    pub(crate) fn received(&self, head: Option<&Head>, failure: Option<&Failure>, took: Duration) {
-        let past = match (head, failure) {
-            (Some(head), _) => head.history.as_slice(),
-            (None, Some(Failure::Call(error))) => error.history.as_slice(),
-            (None, _) => &[],
-        };
-        for past in past {
+    /// Tells how a response came about, and its head.
+    pub(crate) fn head(&self, head: &Head) {
+        self.history(&head.history);
+        self.tell(format!("< {} {}", head.status, head.url));
+        self.fields(&head.headers);
+        if let Some(reason) = &head.not_retried {
+            self.tell(format!("* not retried: {reason}"));
+        }
+    }
+
+    /// Tells how it ended.
+    pub(crate) fn ended(&self, head: Option<&Head>, failure: Option<&Failure>, took: Duration) {
+        if let (None, Some(Failure::Call(error))) = (head, failure) {
+            self.history(&error.history);
+        }
+        let decoded = if head.is_some_and(|head| head.decoded) { ", decoded" } else { "" };
+        match failure {
+            None => self.tell(format!("* done in {} ms{decoded}", took.as_millis())),
+            Some(failure) => self.tell(format!("* {} after {} ms", failure.kind(), took.as_millis())),
+        }
+    }
+
+    fn history(&self, history: &[Past]) {
+        for past in history {
             self.tell(attempt(past));
-        }
-        if let Some(head) = head {
-            self.tell(format!("< {} {}", head.status, head.url));
-            self.fields(&head.headers);
-            if let Some(reason) = &head.not_retried {
-                self.tell(format!("* not retried: {reason}"));
-            }
-            let decoded = if head.decoded { ", decoded" } else { "" };
-            self.tell(format!("* done in {} ms{decoded}", took.as_millis()));
-        }
-        if let Some(failure) = failure {
-            self.tell(format!("* {}", failure.kind()));
         }
     }
 
