@@ -43,6 +43,15 @@ pub(crate) fn judge(method: &Method, head: &Parts) -> Result<Disposition, Failur
     })
 }
 
+/// Takes away the length of a body that is sent in chunks.
+///
+/// RFC 9112 §6.3: the coding overrides it. A guest never sees the coding, and would miss the bytes that the length promised.
+pub(crate) fn forget_length(head: &mut Parts) {
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        head.headers.remove(CONTENT_LENGTH);
+    }
+}
+
 /// May the connection serve another request?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disposition {
@@ -116,6 +125,22 @@ mod tests {
             get(&[("transfer-encoding", "chunked"), ("content-length", "3")]),
             Ok(Disposition::Close(Close::CodingAndLength))
         );
+    }
+
+    #[test]
+    fn a_length_beside_a_coding_does_not_reach_the_guest() {
+        for (fields, left) in [
+            (&[("content-length", "99"), ("transfer-encoding", "chunked")][..], false),
+            (&[("content-length", "99")][..], true),
+        ] {
+            let mut response = http::Response::builder();
+            for (name, value) in fields {
+                response = response.header(*name, *value);
+            }
+            let mut head = response.body(()).unwrap().into_parts().0;
+            forget_length(&mut head);
+            assert_eq!(head.headers.contains_key(CONTENT_LENGTH), left);
+        }
     }
 
     #[test]

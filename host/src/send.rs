@@ -160,9 +160,10 @@ fn deliver(
     between_bytes: Duration,
     drain: Drain,
 ) -> Result<Response<ResponseBody>, Failure> {
-    let (head, incoming) = response.into_parts();
+    let (mut head, incoming) = response.into_parts();
     match head::judge(method, &head) {
         Ok(disposition) => {
+            head::forget_length(&mut head);
             let body = ResponseBody::new(incoming, lease, progress, disposition, between_bytes, drain);
             Ok(Response::from_parts(head, body))
         }
