@@ -352,7 +352,7 @@ impl Exchange {
         self.counts.redirects += 1;
         self.tally.hop();
         self.same &= hop.same;
-        self.outgoing.follow(hop);
+        self.outgoing.follow(hop, &self.policy.redirect);
         // Drain before following: an unread body makes the host close the connection.
         self.drain((!delay.is_zero()).then(|| now.mono.after(delay)), now)
     }

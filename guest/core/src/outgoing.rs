@@ -6,7 +6,7 @@ use crate::decode;
 use crate::error::Invalid;
 use crate::headers::Headers;
 use crate::policy::Policy;
-use crate::redirect::Hop;
+use crate::redirect::{Hop, Redirect};
 use crate::request::{Body, Content, Request};
 use crate::target::Target;
 use crate::timeouts::HostOptions;
@@ -119,8 +119,12 @@ impl Outgoing {
         self.trailers.check_size()
     }
 
-    /// Goes on as the hop does.
-    pub(crate) fn follow(&mut self, hop: Hop) {
+    /// Goes on as the hop does, which this policy allowed.
+    pub(crate) fn follow(&mut self, hop: Hop, policy: &Redirect) {
+        if hop.target.origin() != self.target.origin() {
+            // Fields are as private at the end of a message as in its head.
+            policy.strip(&mut self.trailers);
+        }
         self.method = hop.method;
         self.target = hop.target;
         self.headers = hop.headers;

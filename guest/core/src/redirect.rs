@@ -178,9 +178,7 @@ impl Redirect {
         }
         let mut headers = from.headers.clone();
         if target.origin() != from.target.origin() {
-            for name in SECRETS.into_iter().chain(self.private_headers.iter().map(String::as_str)) {
-                headers.remove(name);
-            }
+            self.strip(&mut headers);
         }
         if drop_body {
             for name in OF_THE_BODY {
@@ -188,6 +186,13 @@ impl Redirect {
             }
         }
         Next::Follow(Box::new(Hop { method, target, drop_body, same, headers }))
+    }
+
+    /// Removes what does not cross to another origin.
+    pub(crate) fn strip(&self, headers: &mut Headers) {
+        for name in SECRETS.into_iter().chain(self.private_headers.iter().map(String::as_str)) {
+            headers.remove(name);
+        }
     }
 }
 
