@@ -394,7 +394,13 @@ impl Delivery {
                     }
                 }
             }
-            return self.failed.is_none() && (!self.input.is_empty() || self.held_back);
+            if self.failed.is_some() {
+                return false;
+            }
+            if !self.input.is_empty() || self.held_back {
+                return true;
+            }
+            // The end is judged in the same turn: a reader who finds no output takes it for a good one.
         }
         match self.end.clone() {
             None => {}
