@@ -1,4 +1,6 @@
 //! A scripted HTTP/1.1 server on a raw socket: it can misbehave, and it records all it sees.
+//!
+//! Longer than most files: one conversation, from accepting to the last byte, read from top to bottom.
 
 use std::collections::HashMap;
 use std::io;

@@ -25,6 +25,8 @@ cases! { "limits";
     "L8" eight_slots_are_the_default;
     "L9" three_retries_are_the_default;
     "L10" a_whole_read_has_its_own_limit;
+    "L11" thirty_two_connections_to_an_origin_are_the_default;
+    "L12" thirty_two_origins_are_remembered_by_default;
 }
 
 async fn a_body_over_its_limit_is_too_large(rig: &Rig) -> Result<()> {
@@ -157,5 +159,27 @@ async fn a_whole_read_has_its_own_limit(rig: &Rig) -> Result<()> {
         same!(client.ok(json!({"op": "read-all", "handle": "r", "limit": 10})).await?["body"], "1234567890");
         client.ok(json!({"op": "drop", "handle": "r"})).await?;
     }
+    Ok(())
+}
+
+async fn thirty_two_connections_to_an_origin_are_the_default(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("").after(Until::Arrived(32))]).await?;
+    let mut client = rig.client().await?;
+    client.open(json!({"slots": null})).await?;
+    let answers = client.send_all(vec![json!({"url": server.url("/")}); 200]).await?;
+    for answer in &answers {
+        same!(answer["status"], 200);
+    }
+    same!(server.connections(), 32);
+    same!(server.arrivals(), 200);
+    Ok(())
+}
+
+async fn thirty_two_origins_are_remembered_by_default(rig: &Rig) -> Result<()> {
+    let mut client = rig.client().await?;
+    for _ in 0..33 {
+        client.get(Server::replies([ok("")]).await?.url("/")).await?;
+    }
+    same!(client.pool().await?["origins"], 32);
     Ok(())
 }
