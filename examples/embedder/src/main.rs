@@ -3,15 +3,16 @@
 //! Runs a component that exports `run: func(url: string) -> result<string, string>`, such as `examples/caller` composed with
 //! the client, or any other that imports no more than wasi:http, in three stores side by side.
 
-use anyhow::{Context, anyhow};
 use urlpool_host::{Host, State, add_to_linker};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, Store};
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let [path, url] =
-        <[String; 2]>::try_from(std::env::args().skip(1).collect::<Vec<_>>()).map_err(|_| anyhow!("COMPONENT URL"))?;
+async fn main() -> wasmtime::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(path), Some(url)) = (arguments.next(), arguments.next()) else {
+        return Err(wasmtime::Error::msg("usage: example-embedder COMPONENT URL"));
+    };
     let engine = Engine::default();
     let component = Component::from_file(&engine, &path)?;
     let mut linker = Linker::<State>::new(&engine);
@@ -19,12 +20,12 @@ async fn main() -> anyhow::Result<()> {
     let guest = linker.instantiate_pre(&component)?;
 
     let host = Host::builder().connections_per_origin(8).build()?;
-    let one = async || -> anyhow::Result<String> {
+    let one = async || -> wasmtime::Result<String> {
         let mut store = Store::new(&engine, State::new(&host));
         let instance = guest.instantiate_async(&mut store).await?;
         let run = instance.get_typed_func::<(&str,), (Result<String, String>,)>(&mut store, "run")?;
         let (answer,) = run.call_async(&mut store, (&url,)).await?;
-        answer.map_err(|error| anyhow!(error)).context("the guest failed")
+        answer.map_err(wasmtime::Error::msg)
     };
     let answers = tokio::try_join!(one(), one(), one())?;
     println!("{answers:?}\n{:?}", host.stats());
