@@ -1,4 +1,6 @@
 //! One logical request across attempts and hops: the only place that orders redirect, retry and delivery.
+//!
+//! Longer than 400 lines, since the steps and events that shells speak in stand beside the machine that answers them.
 
 use std::time::Duration;
 
@@ -146,16 +148,16 @@ impl Exchange {
         match (std::mem::replace(&mut self.state, State::Finished), event) {
             (State::Acquiring { .. }, Event::Granted) => self.send(now),
             (State::Acquiring { .. }, Event::NoSlot(reason)) => self.fail(self.no_slot(reason), now),
-            (State::Acquiring { asked }, Event::Expired) => match self.clock.slot(asked) {
-                Some(Deadline { phase, .. }) => self.fail(self.timed_out(phase), now),
-                None => self.acquire_since(asked),
-            },
+            (State::Acquiring { asked }, Event::Expired) => {
+                let phase = self.clock.slot(asked).map_or(Phase::Slot, |deadline| deadline.phase);
+                self.fail(self.timed_out(phase), now)
+            }
             (State::Sending(_), Event::Answered(head)) => self.answered(head, now),
             (State::Sending(_), Event::Failed(failure)) => self.failed(failure, now),
-            (State::Sending(attempt), Event::Expired) => match attempt.nearest() {
-                Some(Deadline { phase, .. }) => self.failed(Failure::TimedOut(phase), now),
-                None => self.failed(Failure::TimedOut(Phase::FirstByte), now),
-            },
+            (State::Sending(attempt), Event::Expired) => {
+                let phase = attempt.nearest().map_or(Phase::FirstByte, |deadline| deadline.phase);
+                self.failed(Failure::TimedOut(phase), now)
+            }
             (State::Collecting { mut delivery, limit }, Event::Body(part)) => {
                 delivery.on(part, now);
                 self.collect(delivery, limit, now)
@@ -217,23 +219,7 @@ impl Exchange {
     }
 
     fn start(request: Request, pool: &Policy, mut entropy: Entropy, whole: bool, now: Now) -> (Self, Step) {
-        let sets = |name: &str| {
-            let by_pool = pool.headers.contains(name) && !request.removed.iter().any(|removed| removed == name);
-            request.headers.contains(name) || by_pool
-        };
-        let policy = Policy {
-            retry: request.retry.clone().unwrap_or_else(|| pool.retry.clone()),
-            redirect: request.redirect.clone().unwrap_or_else(|| pool.redirect.clone()),
-            timeouts: request.timeouts.clone().unwrap_or_else(|| pool.timeouts.clone()),
-            // Who asks for codings by name wants them as they are, and a range is one of the encoded bytes.
-            decode: request.decode.unwrap_or(pool.decode) && !sets("accept-encoding") && !sets("range"),
-            preload: request.preload.unwrap_or(pool.preload),
-            max_body: request.max_body.unwrap_or(pool.max_body),
-            max_ratio: request.max_ratio.unwrap_or(pool.max_ratio),
-            headers: Headers::default(),
-            removed: Vec::new(),
-            scope: pool.scope.clone(),
-        };
+        let policy = pool.of(&request);
         let mut exchange = Self {
             outgoing: Outgoing::new(&request),
             clock: Clock::begin(&policy.timeouts, now),
@@ -260,11 +246,7 @@ impl Exchange {
         if self.is_over(now) {
             return self.fail(self.timed_out(Phase::Total), now);
         }
-        self.acquire_since(now.mono)
-    }
-
-    fn acquire_since(&mut self, asked: Instant) -> Step {
-        self.state = State::Acquiring { asked };
+        self.state = State::Acquiring { asked: now.mono };
         Step::Acquire(self.outgoing.target.origin().clone())
     }
 

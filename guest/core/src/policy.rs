@@ -3,6 +3,7 @@
 use crate::headers::Headers;
 use crate::origin::Origin;
 use crate::redirect::Redirect;
+use crate::request::Request;
 use crate::retry::Retry;
 use crate::timeouts::Timeouts;
 
@@ -57,6 +58,29 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// What holds for this request of the pool: its own settings, each as a whole, and the pool's where it has none.
+    ///
+    /// Without the headers, which become a part of what is sent.
+    pub(crate) fn of(&self, request: &Request) -> Self {
+        let sets = |name: &str| {
+            let by_pool = self.headers.contains(name) && !request.removed.iter().any(|removed| removed == name);
+            request.headers.contains(name) || by_pool
+        };
+        Self {
+            retry: request.retry.clone().unwrap_or_else(|| self.retry.clone()),
+            redirect: request.redirect.clone().unwrap_or_else(|| self.redirect.clone()),
+            timeouts: request.timeouts.clone().unwrap_or_else(|| self.timeouts.clone()),
+            // Who asks for codings by name wants them as they are, and a range is one of the encoded bytes.
+            decode: request.decode.unwrap_or(self.decode) && !sets("accept-encoding") && !sets("range"),
+            preload: request.preload.unwrap_or(self.preload),
+            max_body: request.max_body.unwrap_or(self.max_body),
+            max_ratio: request.max_ratio.unwrap_or(self.max_ratio),
+            headers: Headers::default(),
+            removed: Vec::new(),
+            scope: self.scope.clone(),
+        }
+    }
+
     /// Sends no header of this name by default.
     pub fn remove_header(&mut self, name: &str) {
         self.headers.remove(name);

@@ -24,6 +24,11 @@ fn sent_header(run: &scenario::Run, name: &str) -> Option<String> {
     run.last_sent().headers.joined(name)
 }
 
+/// The names in order and in lower case.
+fn names(headers: &urlpool_core::Headers) -> Vec<String> {
+    headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect()
+}
+
 // --- the order of steps ---
 
 #[test]
@@ -442,12 +447,14 @@ fn a_body_that_failed_at_its_source_ends_the_call() {
 fn d2_a_hop_that_becomes_a_get_leaves_what_describes_the_body() {
     let run =
         post().body(b"hello").header("Content-Type", "text/plain").header("X-Own", "1").header("Content-Length", "5");
-    let run = run.with(|request| request.set_trailers(&[("X-Sum".to_owned(), b"1".to_vec())]).unwrap()).send();
-    let mut run = run.hop(303, "/x");
+    let run = run.with(|request| {
+        request.set_decode(false);
+        request.set_trailers(&[("X-Sum".to_owned(), b"1".to_vec())]).unwrap();
+    });
+    let mut run = run.send().hop(303, "/x");
     let sent = run.last_sent();
     assert_eq!((sent.method.as_str(), sent.has_body, sent.trailers.is_empty()), ("GET", false, true));
-    let names: Vec<&str> = sent.headers.iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["X-Own", "User-Agent", "Accept-Encoding"]);
+    assert_eq!(names(&sent.headers), ["x-own", "user-agent"]);
     assert_eq!(scenario::write(&mut run), b"");
 }
 
@@ -463,23 +470,17 @@ fn d4_a_hop_by_307_sends_the_body_again() {
 #[test]
 fn d11_what_is_stripped_does_not_come_back() {
     let pool = |pool: &mut urlpool_core::Policy| {
+        pool.decode = false;
         pool.headers = scenario::headers(&[("Cookie", "pool"), ("X-Pool", "1")]);
         pool.redirect = Redirect::default().with_private_headers(["X-Key"]);
     };
     let run =
         scenario("GET", "http://ann:secret@a.test/").pool(pool).header("x-key", "1").header("Idempotency-Key", "1");
     let run = run.send().hop(302, "http://b.test/").hop(302, A);
-    let with: Vec<_> = run
-        .sent
-        .iter()
-        .map(|sent| sent.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect::<Vec<_>>())
-        .collect();
-    let kept = ["idempotency-key", "x-pool", "user-agent", "accept-encoding"];
-    assert_eq!(
-        with[0],
-        ["authorization", "x-key", "idempotency-key", "cookie", "x-pool", "user-agent", "accept-encoding"]
-    );
-    assert_eq!((with[1].as_slice(), with[2].as_slice()), (&kept.map(String::from)[..], &kept.map(String::from)[..]));
+    let kept = ["idempotency-key", "x-pool", "user-agent"];
+    let all = ["authorization", "x-key", "idempotency-key", "cookie", "x-pool", "user-agent"];
+    let sent: Vec<_> = run.sent.iter().map(|sent| names(&sent.headers)).collect();
+    assert_eq!(sent, [&all[..], &kept, &kept]);
 }
 
 /// Once a trailer crossed to another origin under the name of a private header.
@@ -491,9 +492,8 @@ fn a_private_header_does_not_cross_as_a_trailer_either() {
     let trailers = [("x-signature".to_owned(), b"1".to_vec()), ("X-Sum".to_owned(), b"2".to_vec())];
     let run =
         run.with(|request| request.set_trailers(&trailers).unwrap()).send().hop(307, "/x").hop(307, "http://b.test/");
-    let names: Vec<Vec<&str>> =
-        run.sent.iter().map(|sent| sent.trailers.iter().map(|(name, _)| name).collect()).collect();
-    assert_eq!(names, [vec!["x-signature", "X-Sum"], vec!["x-signature", "X-Sum"], vec!["X-Sum"]]);
+    let sent: Vec<_> = run.sent.iter().map(|sent| names(&sent.trailers)).collect();
+    assert_eq!(sent, [vec!["x-signature", "x-sum"], vec!["x-signature", "x-sum"], vec!["x-sum"]]);
 }
 
 #[test]
@@ -646,6 +646,7 @@ fn trailers_are_asked_for_where_no_length_is_declared() {
     assert!(!asked(&[("Content-Length", "5")]));
 }
 
+#[cfg(feature = "gzip")]
 #[test]
 fn e10_a_body_that_cannot_be_decoded_is_not_asked_for_again() {
     let run = get().send().answer(200, &[("Content-Encoding", "gzip")]).chunk("not gzip at all");
@@ -659,6 +660,7 @@ fn d23_what_is_drained_is_not_decoded() {
     assert_eq!(run.log.last().unwrap(), "send GET http://a.test/x");
 }
 
+#[cfg(feature = "gzip")]
 #[test]
 fn h18_who_asks_for_codings_gets_them_as_they_are() {
     let decoded = |scenario: Scenario| {

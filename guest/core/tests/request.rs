@@ -122,6 +122,7 @@ fn h11_headers_of_the_host_are_refused() {
 
 // --- what is added ---
 
+#[cfg(feature = "gzip")]
 #[test]
 fn a_plain_get_is_sent_with_two_headers() {
     let sent = get().outbound();
@@ -166,6 +167,7 @@ fn a_header_that_is_appended_after_it_was_removed_is_sent() {
     assert_eq!(field(&sent, "user-agent").as_deref(), Some("own"));
 }
 
+#[cfg(feature = "gzip")]
 #[test]
 fn own_headers_go_first_and_in_order() {
     let sent = get().header("X-B", "1").header("X-A", "2").pool(|pool| pool.headers.append("X-P", "3").unwrap());
@@ -174,6 +176,7 @@ fn own_headers_go_first_and_in_order() {
     assert_eq!(names, ["X-B", "X-A", "X-P", "User-Agent", "Accept-Encoding"]);
 }
 
+#[cfg(feature = "gzip")]
 #[test]
 fn h18_codings_are_not_asked_for_where_nothing_is_decoded() {
     let asked = |scenario: Scenario| field(&scenario.outbound(), "accept-encoding");
