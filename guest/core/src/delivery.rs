@@ -99,8 +99,6 @@ pub struct Delivery {
     decoded: u64,
     /// What came and is not decoded yet.
     input: Bytes,
-    /// Whether the decoder may have more to give without more input.
-    held_back: bool,
     /// What is decoded and not read yet.
     output: VecDeque<Bytes>,
     output_size: u64,
@@ -166,7 +164,6 @@ impl Delivery {
             received: 0,
             decoded: 0,
             input: Bytes::new(),
-            held_back: false,
             output: VecDeque::new(),
             output_size: 0,
             end: (bodiless || expected == Some(0)).then_some(Ended::Whole),
@@ -375,7 +372,7 @@ impl Delivery {
         if self.failed.is_some() {
             return false;
         }
-        if !self.input.is_empty() || self.held_back {
+        if !self.input.is_empty() {
             match &mut self.decoder {
                 None => {
                     let bytes = std::mem::take(&mut self.input);
@@ -384,7 +381,6 @@ impl Delivery {
                 Some(decoder) => {
                     let mut out = Vec::new();
                     let progress = decoder.push(&self.input, &mut out, room);
-                    self.held_back = out.len() >= room;
                     self.push(out.into(), now);
                     match progress {
                         Ok(progress) => self.input.advance(progress.consumed.min(self.input.len())),
@@ -397,7 +393,8 @@ impl Delivery {
             if self.failed.is_some() {
                 return false;
             }
-            if !self.input.is_empty() || self.held_back {
+            // A decoder that has more to give leaves a byte of the input.
+            if !self.input.is_empty() {
                 return true;
             }
             // The end is judged in the same turn: a reader who finds no output takes it for a good one.
@@ -429,7 +426,6 @@ impl Delivery {
         }
         self.decoded += bytes.len() as u64;
         if let Some(limit) = self.terms.max_ratio
-            && self.undone
             && self.decoded > RATIO_FROM
             && self.decoded / u64::from(limit.max(1)) > self.received
         {
@@ -450,7 +446,6 @@ impl Delivery {
 
     fn fail(&mut self, cause: Cause, now: Now) {
         self.input.clear();
-        self.held_back = false;
         self.failed = Some(Error {
             cause,
             url: Some(self.url.clone()),

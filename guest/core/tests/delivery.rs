@@ -66,20 +66,20 @@ impl Answer {
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    encoder.write_all(bytes).expect("a vector takes all");
+    encoder.finish().expect("a vector takes all")
 }
 
 fn zlib(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    encoder.write_all(bytes).expect("a vector takes all");
+    encoder.finish().expect("a vector takes all")
 }
 
 fn brotli(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let fast = brotli::enc::BrotliEncoderParams { quality: 2, ..Default::default() };
-    brotli::BrotliCompress(&mut &bytes[..], &mut out, &fast).unwrap();
+    brotli::BrotliCompress(&mut &bytes[..], &mut out, &fast).expect("a vector takes all");
     out
 }
 

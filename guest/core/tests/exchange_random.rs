@@ -137,7 +137,7 @@ impl Settings {
 
 /// Reports what happened, where it fits the step at hand.
 fn report(run: Run, happening: Happening) -> Run {
-    let fits = |step: &str| run.log.last().is_some_and(|last| last.starts_with(step));
+    let fits = |step: &str| run.last_step().starts_with(step);
     match happening {
         Happening::Granted if fits("acquire") => run.grant(),
         Happening::NoSlot if fits("acquire") => run.no_slot(NoSlot::Full),
@@ -161,17 +161,18 @@ fn supply(mut run: Run, bytes: usize) -> Run {
     scenario::write(&mut run);
     if let Want::Read { stream, .. } = run.exchange.upload().want(1) {
         let upload = run.exchange.upload();
-        match bytes {
-            0 => upload.end(stream).unwrap(),
-            some => upload.supply(stream, Bytes::from_static(&MUCH[..some])).unwrap(),
-        }
+        let taken = match bytes {
+            0 => upload.end(stream),
+            some => upload.supply(stream, Bytes::from_static(&MUCH[..some])),
+        };
+        taken.expect("the stream has no length to keep to");
     }
     run
 }
 
 /// What holds after every event.
 fn check(settings: &Settings, run: &Run, before: usize) -> Result<(), TestCaseError> {
-    let last = run.log.last().unwrap();
+    let last = run.last_step();
     let deadline = run.exchange.deadline();
     let counts = run.exchange.counts();
     let end = settings.total.map(|total| scenario::at(seconds(total)).mono);
@@ -236,7 +237,7 @@ proptest! {
         let mut steps = 0;
         while !run.is_finished() {
             let before = run.log.len();
-            run = match run.log.last().unwrap().starts_with("acquire") {
+            run = match run.last_step().starts_with("acquire") {
                 true => run.grant(),
                 false => run.expire(),
             };
@@ -246,7 +247,7 @@ proptest! {
         }
         check_sent(&run.sent)?;
         let history = run.exchange.history().to_vec();
-        if run.log.last().unwrap().starts_with("deliver") {
+        if run.last_step().starts_with("deliver") {
             let delivery = run.response().delivery;
             prop_assert_eq!(delivery.history(), history);
         } else {
@@ -272,7 +273,7 @@ proptest! {
         let mut run = settings.begin();
         let mut turn = 0;
         while !run.is_finished() {
-            let step = run.log.last().unwrap().clone();
+            let step = run.last_step().to_owned();
             run = match step.split(' ').next() {
                 Some("acquire") => run.grant(),
                 Some("send") if mix >> (turn % 16) & 1 == 1 => run.answer(302, &[("Location", "/x")]),

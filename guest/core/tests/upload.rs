@@ -152,6 +152,15 @@ fn r31_streams_are_kept_up_to_the_replay_buffer_together() {
 }
 
 #[test]
+fn r28_as_much_as_the_replay_buffer_holds_is_sent_again() {
+    let content: Vec<u8> = (0..REPLAY).map(|index| (index % 251) as u8).collect();
+    let mut upload = upload(vec![stream(0, None)]);
+    let sent = send(&mut upload, &mut [&content], 60_000).unwrap();
+    upload.rewind();
+    assert!(sent == content && send(&mut upload, &mut [b""], 60_000).unwrap() == content);
+}
+
+#[test]
 fn what_is_in_memory_does_not_count_towards_the_replay_buffer() {
     let mut upload = upload(vec![Piece::Bytes(Bytes::from(vec![7; 2 * REPLAY])), stream(0, None)]);
     send(&mut upload, &mut [b"hello"], 1024 * 1024).unwrap();

@@ -211,6 +211,10 @@ impl Run {
         Some((phase, at.since(self.now().mono)))
     }
 
+    pub(crate) fn last_step(&self) -> &str {
+        self.log.last().expect("an exchange begins with a step")
+    }
+
     pub(crate) fn last_sent(&self) -> &Outbound {
         self.sent.last().expect("something was sent")
     }
