@@ -396,7 +396,7 @@ fn r32_a_body_in_chunks_stays_in_chunks() {
 /// An upload of which more was read than is kept.
 fn lost(scenario: Scenario) -> scenario::Run {
     let mut run = scenario.stream(None).send();
-    run.exchange.upload().supply(0, Bytes::from(vec![7; REPLAY + 1])).unwrap();
+    run.exchange.upload().supply(0, Bytes::from(vec![7; REPLAY + 1])).expect("the stream has no length to keep to");
     run
 }
 

@@ -33,7 +33,7 @@ fn invalid(scenario: Scenario) -> Invalid {
 }
 
 fn form(multipart: bool) -> Form {
-    let mut form = if multipart { Form::multipart(Some("xyz")).unwrap() } else { Form::new() };
+    let mut form = if multipart { Form::multipart(Some("xyz")).expect("a boundary") } else { Form::new() };
     form.append_field("a", "1 2");
     form
 }
