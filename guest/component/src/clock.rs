@@ -1,5 +1,6 @@
 //! Now, timers and entropy: the only calls to wasi:clocks and wasi:random.
 
+use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use urlpool_core::{Entropy, Instant, Now};
@@ -7,10 +8,26 @@ use wasip2::clocks::{monotonic_clock, wall_clock};
 use wasip2::io::poll::Pollable;
 use wasip2::random::random;
 
+/// How long the wall clock is carried on by the monotonic one before it is read again.
+///
+/// It serves for the dates of `Retry-After`, which know whole seconds.
+const CARRY: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Both clocks when the wall clock was read last.
+    static READ: Cell<Option<(Instant, SystemTime)>> = const { Cell::new(None) };
+}
+
 /// Both clocks at this moment.
 pub(crate) fn now() -> Now {
-    let wall = wall_clock::now();
-    Now { mono: mono(), wall: wall_time(wall.seconds, wall.nanoseconds) }
+    let mono = mono();
+    let carried = READ.get().filter(|(read, _)| mono.since(*read) < CARRY);
+    let (read, wall) = carried.unwrap_or_else(|| {
+        let wall = wall_clock::now();
+        (mono, wall_time(wall.seconds, wall.nanoseconds))
+    });
+    READ.set(Some((read, wall)));
+    Now { mono, wall: wall.checked_add(mono.since(read)).unwrap_or(wall) }
 }
 
 /// The monotonic clock at this moment.

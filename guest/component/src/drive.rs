@@ -5,7 +5,7 @@
 //! nothing here is entered twice.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::outgoing::{Attempt, LOOK_AGAIN, Source, Unfinished, Watched};
 thread_local! {
     static REACTOR: RefCell<Reactor> = RefCell::default();
     /// Tickets that were granted a slot and do not know it yet.
-    static GRANTED: RefCell<Vec<Ticket>> = RefCell::default();
+    static GRANTED: RefCell<VecDeque<Ticket>> = RefCell::default();
 }
 
 /// What the calls of one pool share.
@@ -286,8 +286,9 @@ impl Reactor {
 
     /// Lets those go on who were granted a slot, until nobody is granted another.
     fn settle(&mut self, now: Now) {
-        while let Some(ticket) = GRANTED.with_borrow_mut(Vec::pop) {
-            if let Some(running) = self.running.get_mut(&ticket) {
+        while let Some(ticket) = GRANTED.with_borrow_mut(VecDeque::pop_front) {
+            // One that failed in the same turn has given its place back.
+            if let Some(running) = self.running.get_mut(&ticket).filter(|running| running.result.is_none()) {
                 running.slot = Some(Slot { pool: Rc::clone(&running.pool), ticket });
                 self.report(ticket, Event::Granted, now);
             }

@@ -263,6 +263,7 @@ impl Response {
         let arrived = &mut *self.0.borrow_mut();
         loop {
             let answer = read(arrived, clock::now());
+            arrived.let_go_if_ended();
             if answer != Read::Wait || !arrived.pull(block) {
                 return answer;
             }
@@ -292,13 +293,18 @@ impl Arrived {
         if let Some(part) = part {
             self.delivery.on(part, clock::now());
         }
+        self.let_go_if_ended();
+        pulled || block
+    }
+
+    /// Frees the slot and the handles once nothing more is to be read from the host.
+    fn let_go_if_ended(&mut self) {
         if self.delivery.is_ended() {
             if let Some(incoming) = self.incoming.take() {
                 incoming.retire(&mut self.kept);
             }
             self.slot = None;
         }
-        pulled || block
     }
 }
 
