@@ -12,6 +12,7 @@
 mod case;
 mod cases;
 pub mod client;
+mod options;
 pub mod ports;
 pub mod reply;
 mod rig;

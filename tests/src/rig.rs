@@ -11,6 +11,7 @@ use urlpool_host::{Host, HostBuilder, Resolve};
 use urlpool_script::{Program, Transport};
 
 use crate::client::Client;
+use crate::options::Asked;
 use crate::server::Server;
 use crate::tls::Authority;
 
@@ -53,6 +54,14 @@ impl Rig {
     /// A fresh instance in this host.
     pub async fn client_of(&self, host: &Host) -> Result<Client> {
         Ok(Client::new(self.program.session(Transport::Pooled(host.clone())).await?))
+    }
+
+    /// A fresh instance in a host that refuses each connection, and what it asks of that host.
+    pub(crate) async fn client_asking(&self) -> Result<(Client, Asked)> {
+        let asked = Asked::default();
+        let hooks = asked.clone();
+        let transport = Transport::Hooks(Arc::new(move || Box::new(hooks.clone())));
+        Ok((Client::new(self.program.session(transport).await?), asked))
     }
 
     /// A fresh instance in a fresh host that trusts this authority.

@@ -76,7 +76,7 @@ impl Program {
     pub async fn session(&self, transport: Transport) -> Result<Session, Error> {
         let ready = match &transport {
             Transport::Pooled(_) => &self.pooled,
-            Transport::Stock => &self.stock,
+            Transport::Stock | Transport::Hooks(_) => &self.stock,
         };
         let mut store = Store::new(ready.engine(), State::new(&transport));
         let client = ready.instantiate_async(&mut store).await.map_err(Error::BadComponent)?;

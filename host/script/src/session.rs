@@ -136,12 +136,12 @@ impl Session {
     pub(crate) fn new(store: Store<State>, client: Client, transport: Transport) -> Self {
         let host = match transport {
             Transport::Pooled(host) => Some(host),
-            Transport::Stock => None,
+            Transport::Stock | Transport::Hooks(_) => None,
         };
         Self { store, client, names: Names::default(), host, trapped: None }
     }
 
-    /// The host behind it; `None` with wasmtime's own handler.
+    /// The host behind it; `None` with another transport.
     pub fn host(&self) -> Option<&Host> {
         self.host.as_ref()
     }

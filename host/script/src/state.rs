@@ -1,8 +1,9 @@
 //! What a store holds: the WASI context of one instance, over either host.
 
+use std::sync::Arc;
 use urlpool_host::Host;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView, default_hooks};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, default_hooks};
 
 /// Who carries the requests of a session.
 #[derive(Clone)]
@@ -11,6 +12,8 @@ pub enum Transport {
     Pooled(Host),
     /// wasmtime's own handler, with a connection for each request.
     Stock,
+    /// Hooks of the caller's own, made anew for each session.
+    Hooks(Arc<dyn Fn() -> Box<dyn WasiHttpHooks> + Send + Sync>),
 }
 
 impl std::fmt::Debug for Transport {
@@ -18,6 +21,7 @@ impl std::fmt::Debug for Transport {
         f.write_str(match self {
             Self::Pooled(_) => "Pooled",
             Self::Stock => "Stock",
+            Self::Hooks(_) => "Hooks",
         })
     }
 }
@@ -28,8 +32,9 @@ pub(crate) enum State {
     Stock(Box<Stock>),
 }
 
-/// What wasmtime's own handler needs.
+/// What wasmtime's own handler needs, or hooks in its place.
 pub(crate) struct Stock {
+    hooks: Option<Box<dyn WasiHttpHooks>>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     table: ResourceTable,
@@ -39,12 +44,14 @@ impl State {
     pub(crate) fn new(transport: &Transport) -> Self {
         match transport {
             Transport::Pooled(host) => Self::Pooled(Box::new(urlpool_host::State::new(host))),
-            Transport::Stock => Self::Stock(Box::new(Stock {
-                wasi: WasiCtx::builder().build(),
-                http: WasiHttpCtx::new(),
-                table: ResourceTable::new(),
-            })),
+            Transport::Stock => Self::stock(None),
+            Transport::Hooks(hooks) => Self::stock(Some(hooks())),
         }
+    }
+
+    fn stock(hooks: Option<Box<dyn WasiHttpHooks>>) -> Self {
+        let wasi = WasiCtx::builder().build();
+        Self::Stock(Box::new(Stock { hooks, wasi, http: WasiHttpCtx::new(), table: ResourceTable::new() }))
     }
 
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
@@ -66,7 +73,11 @@ impl WasiHttpView for State {
         match self {
             Self::Pooled(state) => state.http(),
             Self::Stock(state) => {
-                WasiHttpCtxView { hooks: default_hooks(), table: &mut state.table, ctx: &mut state.http }
+                let hooks = match &mut state.hooks {
+                    Some(hooks) => hooks.as_mut(),
+                    None => default_hooks(),
+                };
+                WasiHttpCtxView { hooks, table: &mut state.table, ctx: &mut state.http }
             }
         }
     }

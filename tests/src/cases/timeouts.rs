@@ -29,6 +29,8 @@ cases! { "timeouts";
     "T9" a_server_that_never_reads_times_out_the_upload;
     "T9b" a_slow_upload_that_moves_on_passes;
     "T10" the_error_carries_phase_limit_and_url;
+    "T11" the_host_is_asked_for_the_default_limits;
+    "T11b" the_host_is_asked_for_no_more_than_the_total_limit_leaves;
 }
 
 /// One attempt within these limits.
@@ -217,5 +219,31 @@ async fn the_error_carries_phase_limit_and_url(rig: &Rig) -> Result<()> {
     // A body read in time says nothing of the kind.
     let server = Server::replies([ok("x")]).await?;
     same!(body(&client.get(server.url("/")).await?)?, b"x");
+    Ok(())
+}
+
+async fn the_host_is_asked_for_the_default_limits(rig: &Rig) -> Result<()> {
+    let (mut client, asked) = rig.client_asking().await?;
+    client.refused("connect", json!({"url": "http://a.test/"})).await?;
+    let asked = asked.all();
+    same!(asked.len(), 4, "the first attempt, and three retries by default");
+    for options in asked {
+        same!(options.connect_timeout, Some(Duration::from_secs(10)));
+        same!(options.first_byte_timeout, Some(Duration::from_secs(60)));
+        // A second more than the client's own limit, so that it is the client that names the phase.
+        same!(options.between_bytes_timeout, Some(Duration::from_secs(61)));
+    }
+    Ok(())
+}
+
+async fn the_host_is_asked_for_no_more_than_the_total_limit_leaves(rig: &Rig) -> Result<()> {
+    let (mut client, asked) = rig.client_asking().await?;
+    client.refused("connect", within("http://a.test/".to_owned(), json!({"total": "3s"}))).await?;
+    let asked = asked.all();
+    same!(asked.len(), 1);
+    for limit in [asked[0].connect_timeout, asked[0].first_byte_timeout, asked[0].between_bytes_timeout] {
+        // With the second of grace that lets the client's own timer be the first.
+        ensure!(limit.is_some_and(|limit| limit <= Duration::from_secs(4)), "{limit:?}");
+    }
     Ok(())
 }
