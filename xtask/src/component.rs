@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
 use crate::console::Console;
@@ -126,7 +127,30 @@ fn remapped_paths(sysroot: &Path, workspace: &Workspace) -> OsString {
 fn encode(module: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = ComponentEncoder::default();
     encoder.validate(true).module(module).context("core module: not one of a WIT world")?;
-    encoder.encode().context("core module: cannot be encoded as a component")
+    nameless(&encoder.encode().context("core module: cannot be encoded as a component")?)
+}
+
+/// The component without the names of its items, which no host reads and every consumer would carry along.
+fn nameless(component: &[u8]) -> Result<Vec<u8>> {
+    let mut kept = wasm_encoder::Component::new();
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(component) {
+        let payload = payload?;
+        if depth == 0
+            && let Some((id, range)) = payload.as_section()
+            && !matches!(&payload, Payload::CustomSection(section) if section.name() == "component-name")
+        {
+            let range = usize::try_from(range.start)?..usize::try_from(range.end)?;
+            kept.section(&wasm_encoder::RawSection { id, data: &component[range] });
+        }
+        match payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            // The end of the component itself is the last payload of all.
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(kept.finish())
 }
 
 /// Leaves a file alone that holds these bytes, so that what embeds it is not built again.
