@@ -108,7 +108,15 @@ pub struct Delivery {
     failed: Option<Error>,
     /// Since when a reader waits for a chunk.
     waiting: Option<Instant>,
-    touched: bool,
+    /// What was done with the body already.
+    used: Option<Used>,
+}
+
+/// Why a body is not as it was sent any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Used {
+    Preloaded,
+    Read,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -169,7 +177,7 @@ impl Delivery {
             end: (bodiless || expected == Some(0)).then_some(Ended::Whole),
             failed: None,
             waiting: None,
-            touched: false,
+            used: None,
         };
         if let Some(cause) = too_many {
             delivery.fail(cause, now);
@@ -185,7 +193,7 @@ impl Delivery {
 
     /// Takes what the shell read.
     pub fn on(&mut self, part: Part, now: Now) {
-        self.touched = true;
+        self.used.get_or_insert(Used::Read);
         self.waiting = None;
         if self.is_ended() {
             return;
@@ -230,7 +238,7 @@ impl Delivery {
 
     /// Reads up to `max` decoded bytes; a `max` of 0 counts as 1.
     pub fn read(&mut self, max: usize, now: Now) -> Read {
-        self.touched = true;
+        self.used.get_or_insert(Used::Read);
         while self.output.is_empty() && self.decode(max.clamp(1, AHEAD), now) {}
         if let Some(first) = self.output.front_mut() {
             let bytes = first.split_to(max.max(1).min(first.len()));
@@ -271,6 +279,7 @@ impl Delivery {
 
     /// Decodes what came, as long as no more than `limit` bytes wait to be read.
     pub fn collect(&mut self, limit: u64, now: Now) -> Collected {
+        self.used.get_or_insert(Used::Preloaded);
         loop {
             if self.output_size > limit {
                 return Collected::Full;
@@ -313,9 +322,25 @@ impl Delivery {
         }
     }
 
-    /// Whether the body was neither read nor collected, so that it may be taken as it is.
-    pub fn is_untouched(&self) -> bool {
-        !self.touched
+    /// Whether a read would give something, the end or a failure without another [`Part`].
+    ///
+    /// Perhaps too early: input that is not decoded yet may turn out to decode to nothing.
+    pub fn has_at_hand(&self) -> bool {
+        self.is_ended() || !self.output.is_empty() || !self.input.is_empty()
+    }
+
+    /// Whether the body may be taken as it was sent; one that was empty from the start may as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::Other`] when it was preloaded or read.
+    pub fn raw(&self) -> Result<(), Error> {
+        let reason = match self.used {
+            None => return Ok(()),
+            Some(Used::Preloaded) => "the body was preloaded, so it cannot be taken as it was sent",
+            Some(Used::Read) => "the body was read, so it cannot be taken as it was sent",
+        };
+        Err(Error { url: Some(self.url.clone()), ..Error::new(Cause::Other(reason.to_owned())) })
     }
 
     /// Whether trailers may follow the body: it ends otherwise than by a declared length.

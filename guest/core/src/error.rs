@@ -91,7 +91,7 @@ pub enum Kind {
     BadRedirect,
     /// Retries were made and used up, and the policy asks for a failure.
     RetriesExhausted,
-    /// Another attempt or hop was due, but the body could not be sent again.
+    /// An attempt failed and another was due, but the body could not be sent again; also a copy of a request with such a body.
     NotReplayable,
     /// The response body does not match its `Content-Encoding`.
     Undecodable,
@@ -163,12 +163,10 @@ pub enum Cause {
         /// The last status.
         status: u16,
     },
-    /// Another attempt or hop was due, but the body could not be sent again.
+    /// The body could not be sent again, and an attempt that failed was to be repeated, or the request to be copied.
     NotReplayable {
         /// What the attempt came to.
         code: Option<ErrorCode>,
-        /// The status that asked for it, if one did.
-        status: Option<u16>,
     },
     /// The response body does not match its `Content-Encoding`.
     Undecodable {
@@ -222,7 +220,7 @@ impl Cause {
     pub fn code(&self) -> Option<&ErrorCode> {
         match self {
             Self::Denied(code) | Self::Connect(code) | Self::Protocol(code) => Some(code),
-            Self::Interrupted { code, .. } | Self::NotReplayable { code, .. } => code.as_ref(),
+            Self::Interrupted { code, .. } | Self::NotReplayable { code } => code.as_ref(),
             _ => None,
         }
     }
@@ -233,7 +231,6 @@ impl Cause {
             Self::TooManyRedirects { status, .. }
             | Self::BadRedirect { status, .. }
             | Self::RetriesExhausted { status } => Some(*status),
-            Self::NotReplayable { status, .. } => *status,
             _ => None,
         }
     }
@@ -290,13 +287,9 @@ impl fmt::Display for Cause {
                 write!(f, "redirect {status} to {location:?} is not followed: {reason}")
             }
             Self::RetriesExhausted { status } => write!(f, "retries used up, the last status was {status}"),
-            Self::NotReplayable { code, status } => {
+            Self::NotReplayable { code } => {
                 f.write_str("the request body cannot be sent again")?;
-                match (status, code) {
-                    (Some(status), _) => write!(f, ", as status {status} asks"),
-                    (None, Some(code)) => write!(f, " after {code}"),
-                    (None, None) => Ok(()),
-                }
+                code.as_ref().map_or(Ok(()), |code| write!(f, " after {code}"))
             }
             Self::Undecodable { coding, reason } => write!(f, "the body is not valid {coding}: {reason}"),
             Self::TooLarge { limit } => write!(f, "{limit}"),

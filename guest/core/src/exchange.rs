@@ -194,7 +194,14 @@ impl Exchange {
         &mut self.outgoing.upload
     }
 
-    /// Takes note that the host had no room for more of the body, and then accepted some.
+    /// Takes note that the host accepted some of the body.
+    pub fn accepted(&mut self, now: Now) {
+        if let State::Sending(attempt) = &mut self.state {
+            attempt.accepted(now.mono);
+        }
+    }
+
+    /// Takes note that the host had no room for more of the body, and then accepted some: it is connected.
     pub fn wrote(&mut self, now: Now) {
         if let State::Sending(attempt) = &mut self.state {
             attempt.wrote(now.mono);
@@ -233,7 +240,7 @@ impl Exchange {
             state: State::Finished,
         };
         let decode = exchange.policy.decode;
-        let composed = exchange.outgoing.compose(request.content, &request.removed, pool, decode, entropy.draw_bytes());
+        let composed = exchange.outgoing.compose(request.content, &request.removed, pool, decode, entropy.boundary());
         let step = match composed {
             Ok(()) => exchange.acquire(now),
             Err(invalid) => exchange.fail(Cause::Invalid(invalid), now),
@@ -345,9 +352,7 @@ impl Exchange {
                 self.again(failure.outcome(), delay, counts);
                 self.wait(now.mono.after(delay))
             }
-            Verdict::Refuse(Refusal::Body) => {
-                self.fail(Cause::NotReplayable { code: failure.code().cloned(), status: None }, now)
-            }
+            Verdict::Refuse(Refusal::Body) => self.fail(Cause::NotReplayable { code: failure.code().cloned() }, now),
             Verdict::Accept | Verdict::Exhausted(_) | Verdict::Refuse(_) => {
                 let cause = failure.cause(failure.phase().and_then(|phase| self.policy.timeouts.limit(phase)));
                 self.fail(cause, now)

@@ -92,6 +92,11 @@ impl Form {
         self.parts.iter().any(|part| matches!(part.content, Piece::Stream { .. }))
     }
 
+    /// Whether the form, as it is now, takes random bytes for a boundary.
+    pub fn needs_boundary(&self) -> bool {
+        self.multipart && self.boundary.is_none()
+    }
+
     /// The content type and the body; the random bytes become the boundary unless the form has its own.
     ///
     /// # Errors

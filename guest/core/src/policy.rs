@@ -5,6 +5,7 @@ use crate::origin::Origin;
 use crate::redirect::Redirect;
 use crate::request::Request;
 use crate::retry::Retry;
+use crate::target::{Credentials, Target};
 use crate::timeouts::Timeouts;
 
 /// How much of a body is collected before its response is delivered, by default: 8 MiB.
@@ -81,14 +82,21 @@ impl Policy {
         }
     }
 
+    /// Holds all requests to the origin of this URL, and sends the credentials it has by default, replacing any `Authorization`.
+    pub fn bind(&mut self, base: &Target, credentials: Option<Credentials>) {
+        self.scope = Some(base.origin().clone());
+        if let Some(credentials) = credentials {
+            self.set_authorization(&credentials.authorization());
+        }
+    }
+
     /// Sends no header of this name by default.
     pub fn remove_header(&mut self, name: &str) {
         self.headers.remove(name);
         self.removed.push(name.to_ascii_lowercase());
     }
 
-    /// Sends these credentials by default, replacing any `Authorization`.
-    pub fn set_authorization(&mut self, value: &str) {
+    fn set_authorization(&mut self, value: &str) {
         self.headers.remove("authorization");
         self.headers.append_trusted("Authorization", value.as_bytes());
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Method;
 
-use crate::error::Invalid;
+use crate::error::{Cause, Error, Invalid};
 use crate::form::Form;
 use crate::headers::Headers;
 use crate::redirect::Redirect;
@@ -35,7 +35,7 @@ pub fn method(name: &str) -> Result<Method, Invalid> {
 ///
 /// What is not set here is taken from the pool that sends it. A policy set here
 /// replaces the pool's as a whole.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Request {
     pub(crate) method: Method,
     pub(crate) target: Target,
@@ -110,6 +110,35 @@ impl Request {
             return Err(Invalid::OtherOrigin { asked: target.origin().to_string(), own: base.origin().to_string() });
         }
         Ok(Self::new(method, target, credentials))
+    }
+
+    /// A copy to send as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::NotReplayable`] when its body or a part of its form is a stream, which is read once.
+    pub fn try_clone(&self) -> Result<Self, Error> {
+        if self.has_streams() {
+            return Err(Error {
+                url: Some(self.target.to_string()),
+                ..Error::new(Cause::NotReplayable { code: None })
+            });
+        }
+        Ok(Self {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+            removed: self.removed.clone(),
+            content: self.content.clone(),
+            trailers: self.trailers.clone(),
+            retry: self.retry.clone(),
+            redirect: self.redirect.clone(),
+            timeouts: self.timeouts.clone(),
+            decode: self.decode,
+            preload: self.preload,
+            max_body: self.max_body,
+            max_ratio: self.max_ratio,
+        })
     }
 
     /// Appends one pair to the query of the URL.
@@ -250,6 +279,14 @@ impl Request {
             Content::Nothing => false,
             Content::Body(body) => body.has_streams(),
             Content::Form(form) => form.has_streams(),
+        }
+    }
+
+    /// Whether a boundary will be drawn for its form: one that will be multipart, without a boundary of the caller.
+    pub fn needs_boundary(&self) -> bool {
+        match &self.content {
+            Content::Nothing | Content::Body(_) => false,
+            Content::Form(form) => form.needs_boundary(),
         }
     }
 

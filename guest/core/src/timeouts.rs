@@ -249,9 +249,16 @@ pub struct AttemptClock {
 }
 
 impl AttemptClock {
-    /// The host took more of the body after it had been full: the connection is there, and it moves.
+    /// The host took some of the body: sending does not pause.
     ///
-    /// Not to be told of what the host takes at once, for that only fills its buffer.
+    /// That proves no connection, since a host takes a little before it has one.
+    pub fn accepted(&mut self, now: Instant) {
+        self.progress = now;
+    }
+
+    /// The host took more of the body after it had no room: the connection is there, and it moves.
+    ///
+    /// Not to be told of what the host takes at once, which [`Self::accepted`] is for.
     pub fn wrote(&mut self, now: Instant) {
         self.progress = now;
         self.proven = true;

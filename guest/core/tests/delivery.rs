@@ -134,12 +134,39 @@ fn b11_trailers_are_there_after_the_end() {
 }
 
 #[test]
-fn a_body_is_untouched_until_it_is_read() {
+fn a_body_may_be_taken_as_it_was_sent_until_it_is_read() {
+    let reason = |response: &Response| response.delivery.raw().err().map(|error| error.cause.to_string());
     let mut response = answer(&[]).deliver();
-    assert!(response.delivery.is_untouched());
+    assert_eq!(reason(&response), None);
     response.read(1);
-    assert!(!response.delivery.is_untouched());
-    assert!(!answer(&[]).deliver().chunk("x").delivery.is_untouched());
+    assert!(reason(&response).is_some_and(|reason| reason.contains("was read")));
+    assert!(reason(&answer(&[]).deliver().chunk("x")).is_some_and(|reason| reason.contains("was read")));
+    let mut response = answer(&[]).deliver();
+    response.delivery.collect(10, response.now);
+    assert!(reason(&response.end()).is_some_and(|reason| reason.contains("preloaded")));
+}
+
+/// Once a 204 or an answer to a HEAD could not be forwarded.
+#[test]
+fn a_body_that_is_empty_from_the_start_may_be_taken_as_well() {
+    assert_eq!(answer(&[]).status(204).deliver().delivery.raw(), Ok(()));
+    assert_eq!(answer(&[("Content-Length", "0")]).deliver().delivery.raw(), Ok(()));
+}
+
+/// Once a loop that subscribed before it read waited for the server while bytes lay ready.
+#[test]
+fn what_is_at_hand_can_be_read_without_another_piece() {
+    let mut response = answer(&[]).deliver();
+    assert!(!response.delivery.has_at_hand());
+    response = response.chunk("hello");
+    assert!(response.delivery.has_at_hand());
+    response.read(2);
+    assert!(response.delivery.has_at_hand());
+    response.read(9);
+    assert_eq!((response.delivery.has_at_hand(), response.read(9)), (false, Read::Wait));
+    assert!(response.end().delivery.has_at_hand());
+    assert!(answer(&[]).deliver().cut().delivery.has_at_hand());
+    assert!(answer(&[]).status(204).deliver().delivery.has_at_hand());
 }
 
 #[test]

@@ -360,6 +360,67 @@ fn m32_two_forms_of_one_seed_have_the_same_boundary_and_of_two_seeds_another() {
     assert_ne!(boundary(1), boundary(2));
 }
 
+/// Once the boundary was drawn as jitter is, and told whoever saw it those of later forms.
+#[test]
+fn a_fresh_boundary_is_the_bytes_that_were_given_whatever_the_jitter() {
+    use urlpool_core::Entropy;
+    for jitter in [0, 1, u64::MAX] {
+        let mut entropy = Entropy::fresh(jitter, [0xab; 16]);
+        assert_eq!(entropy.draw(), Entropy::seeded(jitter).draw());
+        assert_eq!((entropy.boundary(), entropy.boundary()), ([0xab; 16], [0xab; 16]));
+    }
+}
+
+#[test]
+fn a_boundary_is_needed_for_a_multipart_form_without_its_own() {
+    let needs = |set: &dyn Fn(&mut Request)| {
+        let mut request = Request::create("POST", "http://a.test/").unwrap();
+        set(&mut request);
+        request.needs_boundary()
+    };
+    assert!(needs(&|request| request.set_form(Form::multipart(None).unwrap())));
+    assert!(needs(&|request| {
+        let mut form = Form::new();
+        form.append_file("a", "a.txt", Bytes::new(), None).unwrap();
+        request.set_form(form);
+    }));
+    assert!(!needs(&|request| request.set_form(form(true))));
+    assert!(!needs(&|request| request.set_form(form(false))));
+    assert!(!needs(&|request| request.set_body_stream(None)));
+    assert!(!needs(&|_| {}));
+}
+
+#[test]
+fn a_copy_of_a_request_sends_the_same() {
+    let mut request = Request::create("POST", "http://a.test/x").unwrap();
+    request.append_header("X-A", b"1").unwrap();
+    request.set_form(form(true));
+    let copy = request.try_clone().unwrap();
+    assert_eq!(format!("{copy:?}"), format!("{request:?}"));
+}
+
+#[test]
+fn a_request_with_a_stream_cannot_be_copied() {
+    let mut request = Request::create("POST", "http://ann:secret@a.test/x").unwrap();
+    request.set_body_stream(Some(3));
+    let error = request.try_clone().unwrap_err();
+    assert_eq!((error.kind(), error.url.as_deref()), (Kind::NotReplayable, Some("http://a.test/x")));
+    request.set_body(Bytes::new());
+    assert!(request.try_clone().is_ok());
+}
+
+#[test]
+fn a_policy_is_bound_to_the_origin_and_the_credentials_of_a_url() {
+    let (base, credentials) = Target::parse("http://ann:secret@a.test/x").unwrap();
+    let mut policy = Policy::default();
+    policy.headers.append("Authorization", "other").unwrap();
+    policy.bind(&base, credentials);
+    assert_eq!(policy.scope.as_ref(), Some(base.origin()));
+    assert_eq!(policy.headers.joined("authorization").as_deref(), Some("Basic YW5uOnNlY3JldA=="));
+    policy.bind(&base, None);
+    assert!(policy.headers.contains("authorization"));
+}
+
 #[test]
 fn the_last_body_that_is_set_is_sent() {
     let mut run = post().stream(None).with(|request| request.set_form(form(false))).body(b"last").send();

@@ -121,6 +121,20 @@ fn writing_may_connect_first() {
     assert_eq!(attempt.nearest(), deadline(13, Phase::Write));
 }
 
+/// Once an upload from a source slower than the network was cut after the limits of writing and connecting, though it never paused.
+#[test]
+fn a_body_that_comes_slowly_is_not_a_pause() {
+    let mut attempt = begun(&Timeouts::default()).attempt(at(0));
+    for second in 1..=120 {
+        attempt.accepted(at(second));
+    }
+    // Nothing proves the connection yet, so making it is still allowed for.
+    assert_eq!(attempt.nearest(), deadline(190, Phase::Write));
+    attempt.wrote(at(121));
+    attempt.accepted(at(122));
+    assert_eq!(attempt.nearest(), deadline(182, Phase::Write));
+}
+
 #[test]
 fn a_request_that_is_sent_at_once_may_connect_before_its_first_byte() {
     let mut attempt = begun(&Timeouts::default()).attempt(at(2));
