@@ -136,6 +136,9 @@ pub(crate) struct Traffic {
     written: AtomicU64,
     /// Bytes read up to here belong to earlier responses, or to interim ones.
     settled: AtomicU64,
+    /// What had been read when the request at hand began.
+    begun: AtomicU64,
+    flooded: AtomicBool,
     deaf: AtomicBool,
 }
 
@@ -148,14 +151,28 @@ impl Traffic {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// What was read so far is no part of the final response to the request at hand.
-    pub(crate) fn settle(&self) {
+    /// A request begins: what was read so far is no part of the response to it.
+    pub(crate) fn begin(&self) {
         self.settled.store(self.read(), Ordering::Relaxed);
+        self.begun.store(self.read(), Ordering::Relaxed);
+    }
+
+    /// An interim response has come: what was read so far is no part of the final one.
+    pub(crate) fn interim(&self) {
+        self.settled.store(self.read(), Ordering::Relaxed);
+        if self.read() - self.begun.load(Ordering::Relaxed) > INTERIM {
+            self.flooded.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Whether a final response has begun to arrive.
     pub(crate) fn answering(&self) -> bool {
         self.read() > self.settled.load(Ordering::Relaxed)
+    }
+
+    /// Whether interim responses came without end.
+    fn flooded(&self) -> bool {
+        self.flooded.load(Ordering::Relaxed)
     }
 
     /// Whether the peer no longer takes what is written.
@@ -202,6 +219,10 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // hyper reads interim responses for as long as there are any, and lets nothing else run meanwhile.
+        if self.traffic.flooded() {
+            return Poll::Ready(Err(io::Error::other(Failure::HeadTooLarge)));
+        }
         let before = buffer.filled().len();
         let result = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
@@ -263,6 +284,13 @@ impl AsyncWrite for Wire {
         }
     }
 }
+
+/// The largest piece that is read at once, and so the largest header section too.
+pub(crate) const READ_BUFFER: usize = 512 * 1024;
+
+/// How much may come before the final response. A single interim response of the largest size passes, with all that was
+/// read in one piece with its end.
+const INTERIM: u64 = 2 * READ_BUFFER as u64;
 
 fn hung_up(error: &io::Error) -> bool {
     matches!(

@@ -7,7 +7,7 @@
 //!
 //! [`idle`]: crate::idle
 
-use crate::connect::{Connector, Key, Traffic, Wire};
+use crate::connect::{Connector, Key, READ_BUFFER, Traffic, Wire};
 use crate::error::Failure;
 use crate::idle::{Book, Effect, Id, Limits, Take, Ticket};
 use crate::stats::{Close, Stats};
@@ -400,9 +400,6 @@ async fn drive(driver: http1::Connection<TokioIo<Wire>, Upload>, closed: oneshot
         connections.change(|state, effects| state.book.hung_up(permit.id, effects));
     }
 }
-
-/// The largest piece that is read at once, and so the largest header section too.
-const READ_BUFFER: usize = 512 * 1024;
 
 /// How long hyper may take from the end of a body to being ready again. It takes one turn of its task.
 const UNREADY: Duration = Duration::from_secs(1);

@@ -104,8 +104,11 @@ impl Failure {
         }
     }
 
-    /// What an I/O error of an established connection means, unless it is about TLS.
+    /// What an I/O error of an established connection means.
     pub(crate) fn io(error: &io::Error) -> Self {
+        if let Some(own) = error.get_ref().and_then(|source| source.downcast_ref::<Self>()) {
+            return own.clone();
+        }
         if let Some(tls) = error.get_ref().and_then(|source| source.downcast_ref()) {
             return Self::tls(tls);
         }
@@ -139,6 +142,10 @@ impl Failure {
         }
         if error.is_incomplete_message() && answered {
             return Self::Incomplete;
+        }
+        if error.is_canceled() && answered {
+            // What came belongs to no request.
+            return Self::Protocol;
         }
         if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
             return Self::Terminated;

@@ -59,10 +59,12 @@ pub(crate) async fn send(
     loop {
         let method = head.method.clone();
         let traffic = lease.traffic();
-        let (read, written) = (traffic.read(), traffic.written());
+        let written = traffic.written();
+        // A server that speaks first, on a fresh connection, answers nothing, but is heard.
+        let read = if reused && spare.is_some() { traffic.read() } else { 0 };
         let (upload, progress) = source.attempt(Arc::clone(&traffic));
         let request = Request::from_parts(head, upload);
-        let (verdict, failure) = match exchange(&mut lease, request, &source, &progress, waits.first_byte).await {
+        let (verdict, failure) = match exchange(&mut lease, request, &progress, waits.first_byte).await {
             Ok(response) => {
                 source.release();
                 return deliver(response, &method, lease, progress, waits.between_bytes, drain);
@@ -72,16 +74,17 @@ pub(crate) async fn send(
                 return Err(Failure::ReadTimeout);
             }
             Err(Outcome::Died { error, unwritten }) => {
-                let answered = traffic.read() > read;
+                let heard = traffic.read() > read;
                 let death = Death {
                     resent: spare.is_none(),
                     reused,
-                    answered,
+                    // What came before the request went out does not answer it, such as the farewell of an idle connection.
+                    answered: heard && !unwritten,
                     written: !unwritten && traffic.written() > written,
                     repeatable,
                     at_hand: source.at_hand(),
                 };
-                let failure = if progress.failed() { Failure::RequestBody } else { Failure::http(&error, answered) };
+                let failure = if progress.failed() { Failure::RequestBody } else { Failure::http(&error, heard) };
                 (death.judge(), failure)
             }
         };
@@ -110,16 +113,13 @@ enum Outcome {
 async fn exchange(
     lease: &mut Lease,
     mut request: Request<Upload>,
-    source: &Source,
     progress: &Progress,
     first_byte: Duration,
 ) -> Result<Response<Incoming>, Outcome> {
     let traffic = lease.traffic();
-    traffic.settle();
-    if !source.is_empty() {
-        let traffic = Arc::clone(&traffic);
-        hyper::ext::on_informational(&mut request, move |_| traffic.settle());
-    }
+    traffic.begin();
+    let told = Arc::clone(&traffic);
+    hyper::ext::on_informational(&mut request, move |_| told.interim());
     let Some(sender) = lease.sender() else {
         return Err(Outcome::TimedOut);
     };

@@ -51,12 +51,6 @@ impl Source {
         self.lock().kept = None;
     }
 
-    /// Whether there is no body at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        let state = self.lock();
-        state.over && state.kept_bytes == 0
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

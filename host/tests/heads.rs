@@ -4,7 +4,8 @@
 
 mod rig;
 
-use rig::{Server, get, host, request};
+use rig::{OK, Server, get, host, request, text};
+use tokio::io::AsyncWriteExt;
 use urlpool_host::{Failure, Timeouts};
 
 async fn answered(answer: String) -> Failure {
@@ -55,6 +56,47 @@ async fn a_header_section_without_end_is_too_large() {
     assert_eq!(answered(long).await, Failure::HeadTooLarge);
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(1000));
     assert_eq!(answered(many).await, Failure::HeadTooLarge);
+}
+
+/// Before: hyper read on for as long as they came, and nothing else ran on its thread, deadlines included.
+#[tokio::test]
+async fn interim_responses_without_end_are_too_large() {
+    let server = Server::start(|mut peer, _| async move {
+        peer.request().await;
+        let hints = "HTTP/1.1 102 Processing\r\n\r\n".repeat(1000);
+        while peer.stream.write_all(hints.as_bytes()).await.is_ok() {}
+    })
+    .await;
+    assert_eq!(get(&host(), &server).await.map(drop), Err(Failure::HeadTooLarge));
+}
+
+#[tokio::test]
+async fn many_interim_responses_are_not() {
+    let answer = format!("{}{OK}", "HTTP/1.1 102 Processing\r\n\r\n".repeat(10_000));
+    let server = Server::start(move |mut peer, _| {
+        let answer = answer.clone();
+        async move {
+            while peer.request().await.is_some() {
+                peer.send(&answer).await;
+            }
+        }
+    })
+    .await;
+    let host = host();
+    for _ in 0..5 {
+        assert_eq!(text(get(&host, &server).await).await, Ok("ok".into()));
+    }
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_first_does_not_speak_http() {
+    let server = Server::start(|mut peer, _| async move {
+        peer.send("SSH-2.0-OpenSSH\r\n").await;
+        peer.closed().await;
+    })
+    .await;
+    assert_eq!(get(&host(), &server).await.map(drop), Err(Failure::Protocol));
 }
 
 #[tokio::test]
