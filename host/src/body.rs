@@ -27,6 +27,11 @@ pub struct ResponseBody {
     disposition: Disposition,
     between_bytes: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    /// What came and is not handed out yet, so that small frames are handed out together.
+    held: Vec<Bytes>,
+    held_bytes: usize,
+    /// How often hyper was given time to add to it.
+    turns: u32,
     /// What came behind the frame that was handed out last.
     ahead: Option<Result<Frame<Bytes>, Failure>>,
     drain: Drain,
@@ -60,6 +65,9 @@ impl ResponseBody {
             disposition,
             between_bytes,
             timer: None,
+            held: Vec::new(),
+            held_bytes: 0,
+            turns: 0,
             ahead: None,
             drain,
         };
@@ -94,32 +102,29 @@ impl ResponseBody {
         }
     }
 
-    /// Adds frames that are here already to a small one, since each costs its reader a call.
-    fn gather(&mut self, first: Bytes, cx: &mut Context<'_>) -> Bytes {
-        let mut gathered = BytesMut::new();
-        while first.len() + gathered.len() < GATHERED {
-            match self.poll_incoming(cx) {
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(more) => {
-                        if gathered.is_empty() {
-                            gathered.reserve(GATHERED);
-                            gathered.extend_from_slice(&first);
-                        }
-                        gathered.extend_from_slice(&more);
-                    }
-                    Err(trailers) => {
-                        self.ahead = Some(Ok(trailers));
-                        break;
-                    }
-                },
-                Poll::Ready(Some(Err(failure))) => {
-                    self.ahead = Some(Err(failure));
-                    break;
-                }
-                Poll::Ready(None) | Poll::Pending => break,
-            }
-        }
-        if gathered.is_empty() { first } else { gathered.freeze() }
+    /// Puts a piece behind those that are held. True once together they are worth a call of their reader.
+    fn hold(&mut self, piece: Bytes) -> bool {
+        self.held_bytes += piece.len();
+        self.held.push(piece);
+        self.held_bytes >= GATHERED || self.is_over()
+    }
+
+    /// Hands out what is held, as one piece.
+    fn hand_out(&mut self) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        let bytes = std::mem::take(&mut self.held_bytes);
+        self.turns = 0;
+        let piece = if self.held.len() > 1 {
+            let mut joined = BytesMut::with_capacity(bytes);
+            self.held.drain(..).for_each(|piece| joined.extend_from_slice(&piece));
+            joined.freeze()
+        } else {
+            self.held.pop().unwrap_or_default()
+        };
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_over(&self) -> bool {
+        self.open.is_none() && self.ahead.is_none()
     }
 
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -159,36 +164,58 @@ impl Body for ResponseBody {
         if let Some(ahead) = this.ahead.take() {
             return Poll::Ready(Some(ahead));
         }
-        match this.poll_incoming(cx) {
-            Poll::Pending => match this.poll_late(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(()) => {
+        let before = this.held.len();
+        loop {
+            match this.poll_incoming(cx) {
+                Poll::Ready(frame) => {
                     this.timer = None;
-                    this.abandon(Close::TimedOut);
-                    Poll::Ready(Some(Err(Failure::ReadTimeout)))
+                    let frame = match frame {
+                        Some(Ok(frame)) => match frame.into_data() {
+                            Ok(data) => match this.hold(data) {
+                                true => return this.hand_out(),
+                                false => continue,
+                            },
+                            Err(trailers) => Some(Ok(trailers)),
+                        },
+                        other => other,
+                    };
+                    if this.held.is_empty() {
+                        return Poll::Ready(frame);
+                    }
+                    this.ahead = frame;
+                    return this.hand_out();
                 }
-            },
-            Poll::Ready(frame) => {
-                this.timer = None;
-                Poll::Ready(frame.map(|frame| {
-                    frame.map(|frame| match frame.into_data() {
-                        Ok(data) => Frame::data(this.gather(data, cx)),
-                        Err(trailers) => trailers,
-                    })
-                }))
+                Poll::Pending if this.held.is_empty() => {
+                    return this.poll_late(cx).map(|()| {
+                        this.timer = None;
+                        this.abandon(Close::TimedOut);
+                        Some(Err(Failure::ReadTimeout))
+                    });
+                }
+                Poll::Pending if this.held.len() > before && this.turns < TURNS => {
+                    // hyper hands over one frame each time it runs, so it gets to run before the reader is called.
+                    this.turns += 1;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Pending => return this.hand_out(),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.open.is_none() && self.ahead.is_none()
+        self.is_over() && self.held.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.open {
-            Some(open) => open.incoming.size_hint(),
-            None => SizeHint::default(),
+        let held = self.held_bytes as u64;
+        let left = self.open.as_ref().map_or(SizeHint::with_exact(0), |open| open.incoming.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(left.lower().saturating_add(held));
+        if let Some(upper) = left.upper() {
+            hint.set_upper(upper.saturating_add(held));
         }
+        hint
     }
 }
 
@@ -251,6 +278,10 @@ async fn drained(incoming: &mut Incoming, left: &mut u64) -> bool {
 
 /// Small frames are gathered up to this size. A copy of so much costs less than a call into the guest.
 const GATHERED: usize = 64 * 1024;
+
+/// For how many turns of its task hyper may add to what is held. Each costs far less than a call into the guest, and together
+/// they delay nothing by more than a moment.
+const TURNS: u32 = 64;
 
 /// For how long others wait for a connection that is being drained, rather than open their own.
 const PATIENCE: Duration = Duration::from_millis(20);

@@ -167,3 +167,34 @@ async fn a_stalled_body_that_is_dropped_delays_nobody_for_long() {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!(server.accepted(), 2);
 }
+
+/// Before: each of them was a piece of its own, and a guest that reads a body was called once for each.
+#[tokio::test]
+async fn small_chunks_are_handed_out_together() {
+    let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", "1\r\nx\r\n".repeat(1000));
+    let server = Server::start(move |mut peer, _| {
+        let answer = answer.clone();
+        async move {
+            while peer.request().await.is_some() {
+                peer.send(&answer).await;
+            }
+        }
+    })
+    .await;
+    let mut body = get(&host(), &server).await.unwrap().into_body();
+    let (mut pieces, mut bytes) = (0, 0);
+    while let Some(frame) = body.frame().await {
+        pieces += 1;
+        bytes += frame.unwrap().into_data().unwrap().len();
+    }
+    assert_eq!(bytes, 1000);
+    assert!(pieces < 100, "{pieces}");
+}
+
+#[tokio::test]
+async fn a_small_chunk_is_not_kept_back() {
+    let server = stalled("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n").await;
+    let mut body = get(&host(), &server).await.unwrap().into_body();
+    let frame = body.frame().await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "ok");
+}
