@@ -194,10 +194,10 @@ pub(crate) struct RetryArgs {
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) retry_other: Option<Unlimited<u32>>,
     /// Statuses worth another attempt, such as 502,503 [default: none; 413, 429 and 503 with Retry-After].
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(100..1000))]
     pub(crate) retry_on: Option<Vec<u16>>,
     /// Methods that may be repeated once they may have been sent, or any [default: the idempotent ones].
-    #[arg(long, value_name = "LIST|any", value_delimiter = ',')]
+    #[arg(long, value_name = "LIST|any", value_delimiter = ',', value_parser = token)]
     pub(crate) retry_methods: Option<Vec<String>>,
     /// The delay that doubles; the first retry does not wait [default: 100ms].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -230,7 +230,7 @@ pub(crate) struct RedirectArgs {
     #[arg(long, conflicts_with_all = ["redirects", "strip_header", "https_only"])]
     pub(crate) no_redirects: bool,
     /// A further header that does not cross to another origin.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = token)]
     pub(crate) strip_header: Vec<String>,
     /// Refuse hops whose target is not https.
     #[arg(long)]
@@ -341,6 +341,15 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<Option<T>, String> {
     match text {
         "none" => Ok(None),
         _ => text.parse().map(Some).map_err(|_| "expected a whole number or none".into()),
+    }
+}
+
+/// What a method or the name of a header is made of (RFC 9110 section 5.6.2): another would never match anything.
+fn token(text: &str) -> Result<String, String> {
+    let part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match !text.is_empty() && text.bytes().all(part) {
+        true => Ok(text.into()),
+        false => Err("not a token".into()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `urlpool send`: requests out, bodies or JSON lines in, in the order of the requests.
 
 use crate::{
+    USAGE,
     args::{OutputArgs, SendArgs},
     plan,
     receive::{Received, Receiving, Sink},
@@ -52,7 +53,7 @@ pub(crate) async fn run(args: &SendArgs) -> Result<u8> {
         let stats = stats(&mut sending.session, pool).await?;
         sending.printer.stats(&stats)?;
     }
-    Ok(u8::from(sending.printer.failed))
+    Ok(sending.printer.status)
 }
 
 struct Sending {
@@ -216,18 +217,22 @@ impl Outcome {
     }
 }
 
+/// The exit status when a request failed.
+const FAILED: u8 = 1;
+
 /// Prints outcomes, one after the other.
 struct Printer {
     json: bool,
     raw: bool,
     output: Option<PathBuf>,
-    failed: bool,
+    /// The exit status so far.
+    status: u8,
 }
 
 impl Printer {
     fn new(args: &OutputArgs) -> Self {
         let output = args.output.clone().filter(|path| path != Path::new("-"));
-        Self { json: args.json, raw: args.raw, output, failed: false }
+        Self { json: args.json, raw: args.raw, output, status: 0 }
     }
 
     fn sink(&self) -> Sink {
@@ -239,7 +244,12 @@ impl Printer {
     }
 
     fn print(&mut self, index: usize, request: &Request, outcome: Outcome) -> Result<()> {
-        self.failed |= outcome.failure.is_some();
+        if let Some(failure) = &outcome.failure {
+            // Some of what makes a request malformed shows only when it is put together, such as headers that are too
+            // large in sum. With --json that is one answer beside the others.
+            let malformed = !self.json && failure.kind() == "invalid-request";
+            self.status = self.status.max(if malformed { USAGE } else { FAILED });
+        }
         if self.json {
             return line(&to_json(index, request, &outcome));
         }
