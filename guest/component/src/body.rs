@@ -69,6 +69,10 @@ impl Incoming {
 
     /// The next piece, if there is one without waiting.
     pub(crate) fn next(&mut self) -> Option<Part> {
+        // Only readiness of its pollable moves the future; asked by itself it would answer none for good.
+        if self.trailers.is_some() && !self.pollable().ready() {
+            return None;
+        }
         if let Some(trailers) = &self.trailers {
             return match trailers.get()? {
                 Ok(Ok(fields)) => {
@@ -129,15 +133,12 @@ impl Incoming {
         }
     }
 
-    /// The body as it is, of which nothing was read, and what was not yet written of its request.
+    /// The body as it is, and what was not yet written of its request; none once a stream of it was opened, for there is one only.
     pub(crate) fn into_raw(mut self) -> Option<(IncomingBody, Option<Unfinished>)> {
-        self.ready = None;
-        self.stream = None;
-        let body = match self.body.take() {
-            Some(body) => body,
-            None => self.response.as_ref()?.consume().ok()?,
-        };
-        Some((body, self.upload.take()))
+        if self.body.is_some() || self.trailers.is_some() {
+            return None;
+        }
+        Some((self.response.as_ref()?.consume().ok()?, self.upload.take()))
     }
 
     fn subscribe(&mut self) -> Pollable {

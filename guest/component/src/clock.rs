@@ -45,9 +45,17 @@ pub(crate) fn timer_in(delay: Duration) -> Pollable {
     monotonic_clock::subscribe_duration(u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// Randomness of the host.
+/// Randomness of the host, for jitter.
 pub(crate) fn entropy() -> Entropy {
     Entropy::seeded(random::get_random_u64())
+}
+
+/// Randomness of the host, for a boundary that nobody can foresee.
+pub(crate) fn boundary() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&random::get_random_u64().to_be_bytes());
+    bytes[8..].copy_from_slice(&random::get_random_u64().to_be_bytes());
+    bytes
 }
 
 /// A wall clock set before 1970 or beyond what a date can hold counts as 1970.

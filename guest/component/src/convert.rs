@@ -16,6 +16,7 @@ use wasip2::http::types::{
 };
 
 use crate::bindings::exports::urlpool::client::{messages as wit, policy as wit_policy, pool as wit_pool};
+use crate::body::Kept;
 use crate::messages::Details;
 
 /// A duration of WASI, in nanoseconds.
@@ -70,7 +71,7 @@ pub(crate) fn head(response: &IncomingResponse) -> Head {
 pub(crate) fn headers(fields: &Fields) -> Headers {
     let mut headers = Headers::default();
     for (name, value) in fields.entries() {
-        headers.append_trusted(&name, value);
+        headers.append_received(&name, value);
     }
     headers
 }
@@ -82,10 +83,9 @@ pub(crate) fn field_list(headers: &Headers) -> wit::FieldList {
 
 /// Headers as fields of the host.
 ///
-/// Fails with what the host says of them: core has checked all that wasi:http asks for.
+/// Core has checked all that wasi:http asks for, so what is refused here the host does not allow.
 pub(crate) fn fields(headers: &Headers) -> Result<Fields, ErrorCode> {
-    Fields::from_list(&field_list(headers))
-        .map_err(|error| ErrorCode::InternalError(Some(format!("headers: {error:?}"))))
+    Fields::from_list(&field_list(headers)).map_err(|_| ErrorCode::HttpRequestDenied)
 }
 
 /// A request of the host, its body still to be asked for.
@@ -95,11 +95,13 @@ pub(crate) fn outgoing(outbound: &Outbound) -> Result<(OutgoingRequest, RequestO
         Scheme::Http => WasiScheme::Http,
         Scheme::Https => WasiScheme::Https,
     };
-    let refused = |what: &str| ErrorCode::InternalError(Some(format!("the host takes no such {what}")));
-    request.set_method(&wasi_method(outbound.method.as_str())).map_err(|()| refused("method"))?;
-    request.set_scheme(Some(&scheme)).map_err(|()| refused("scheme"))?;
-    request.set_authority(Some(&outbound.target.authority())).map_err(|()| refused("authority"))?;
-    request.set_path_with_query(Some(outbound.target.path_with_query())).map_err(|()| refused("path"))?;
+    let method = wasi_method(outbound.method.as_str());
+    request.set_method(&method).map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
+    request
+        .set_scheme(Some(&scheme))
+        .and_then(|()| request.set_authority(Some(&outbound.target.authority())))
+        .and_then(|()| request.set_path_with_query(Some(outbound.target.path_with_query())))
+        .map_err(|()| ErrorCode::HttpRequestUriInvalid)?;
     // A host may refuse an option; our own timers hold all the same.
     let options = RequestOptions::new();
     let _ = options.set_connect_timeout(outbound.options.connect.map(nanos));
@@ -115,6 +117,11 @@ pub(crate) fn invalid(invalid: Invalid) -> wit::Error {
 
 /// An error of core as one of WIT.
 pub(crate) fn error(error: Error) -> wit::Error {
+    error_keeping(error, Kept::default())
+}
+
+/// An error of core as one of WIT, which outlives the handles that lent a pollable on the way to it.
+pub(crate) fn error_keeping(error: Error, kept: Kept) -> wit::Error {
     let kind = match error.kind() {
         Kind::InvalidRequest => wit::ErrorKind::InvalidRequest,
         Kind::Denied => wit::ErrorKind::Denied,
@@ -132,7 +139,7 @@ pub(crate) fn error(error: Error) -> wit::Error {
         Kind::TooLarge => wit::ErrorKind::TooLarge,
         Kind::Other => wit::ErrorKind::Other,
     };
-    wit::Error { kind, message: error.to_string(), details: wit::Details::new(Details(error)) }
+    wit::Error { kind, message: error.to_string(), details: wit::Details::new(Details::new(error, kept)) }
 }
 
 /// A history of core as one of WIT.

@@ -9,24 +9,28 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use urlpool_core::delivery::Part;
-use urlpool_core::exchange::{Counts, NoSlot, Outbound};
-use urlpool_core::failure::Failure;
+use urlpool_core::exchange::NoSlot;
 use urlpool_core::history::Attempt as Attempted;
-use urlpool_core::slots::{Acquired, Ticket};
-use urlpool_core::{Delivery, Entropy, Error, Event, Exchange, Instant, Now, Policy, Request, Slots, Step, Target};
+use urlpool_core::slots::Ticket;
+use urlpool_core::{Delivery, Entropy, Error, Event, Exchange, Instant, Now, Policy, Request, Slots, Target};
 use wasip2::io::poll::{Pollable, poll};
 
 use crate::body::{Incoming, Kept};
 use crate::clock;
-use crate::convert;
-use crate::outgoing::{Attempt, LOOK_AGAIN, Source, Unfinished, Watched};
+use crate::outgoing::{Source, Unfinished, Watched};
+use crate::running::Running;
 
 thread_local! {
     static REACTOR: RefCell<Reactor> = RefCell::default();
     /// Tickets that were granted a slot and do not know it yet.
     static GRANTED: RefCell<VecDeque<Ticket>> = RefCell::default();
 }
+
+/// The most pieces of a body that one exchange takes before the others have their turn.
+pub(crate) const PIECES: usize = 16;
+
+/// How many unfinished requests a pool keeps for those who read the raw answers to them.
+const UNFINISHED: usize = 32;
 
 /// What the calls of one pool share.
 pub(crate) struct Shared {
@@ -36,12 +40,34 @@ pub(crate) struct Shared {
     pub(crate) slots: RefCell<Slots>,
     pub(crate) entropy: RefCell<Entropy>,
     pub(crate) figures: Cell<Figures>,
+    /// Whether `entropy` follows from a seed of the caller's, so that runs can be repeated.
+    pub(crate) seeded: bool,
     /// Requests whose raw answer was handed over before they were written to their end.
-    pub(crate) unfinished: RefCell<Vec<Unfinished>>,
+    pub(crate) unfinished: RefCell<VecDeque<Unfinished>>,
 }
 
 impl Shared {
-    fn count(&self, change: impl FnOnce(&mut Figures)) {
+    /// Keeps what must not be dropped while somebody reads the raw answer to it.
+    ///
+    /// Nobody tells when that is over, so the oldest goes once there are too many; its answer is cut if it is still being read.
+    pub(crate) fn keep(&self, unfinished: Option<Unfinished>) {
+        let mut all = self.unfinished.borrow_mut();
+        all.extend(unfinished);
+        if all.len() > UNFINISHED {
+            all.pop_front();
+        }
+    }
+
+    /// The randomness of one exchange.
+    fn entropy_for(&self, request: &Request) -> Entropy {
+        let jitter = self.entropy.borrow_mut().draw();
+        match self.seeded {
+            true => Entropy::seeded(jitter),
+            false => Entropy::fresh(jitter, if request.needs_boundary() { clock::boundary() } else { [0; 16] }),
+        }
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Figures)) {
         let mut figures = self.figures.get();
         change(&mut figures);
         self.figures.set(figures);
@@ -63,11 +89,23 @@ pub(crate) struct Slot {
     ticket: Ticket,
 }
 
+impl Slot {
+    /// The slot that this ticket was granted.
+    pub(crate) fn of(pool: &Rc<Shared>, ticket: Ticket) -> Self {
+        Self { pool: Rc::clone(pool), ticket }
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
-        let next = self.pool.slots.borrow_mut().release(self.ticket);
-        GRANTED.with_borrow_mut(|granted| granted.extend(next));
+        give_up_place(&self.pool, self.ticket);
     }
+}
+
+/// Gives a slot back, or leaves the queue; whoever is granted the slot instead learns of it when the reactor settles.
+pub(crate) fn give_up_place(pool: &Shared, ticket: Ticket) {
+    let next = pool.slots.borrow_mut().release(ticket);
+    GRANTED.with_borrow_mut(|granted| granted.extend(next));
 }
 
 /// A response that arrived, with what its reader needs.
@@ -136,9 +174,7 @@ pub(crate) fn wait_any(tickets: &[Ticket], also: &[&Pollable]) -> Vec<u32> {
 pub(crate) fn advance(ticket: Ticket) -> bool {
     REACTOR.with_borrow_mut(|reactor| {
         reactor.settle(clock::now());
-        if !reactor.is_finished(ticket) {
-            reactor.turn(&[], None, false);
-        }
+        reactor.turn(&[], None, false);
         reactor.is_finished(ticket)
     })
 }
@@ -158,9 +194,9 @@ pub(crate) fn wait_for(pollable: &Pollable, until: Option<Instant>) -> bool {
     })
 }
 
-/// The result of an exchange that has finished.
-pub(crate) fn take(ticket: Ticket) -> Option<Result<Arrived, Error>> {
-    REACTOR.with_borrow_mut(|reactor| reactor.running.remove(&ticket)?.result)
+/// The result of an exchange that has finished; an error comes with the handles that lent a pollable.
+pub(crate) fn take(ticket: Ticket) -> Option<Result<Arrived, (Error, Kept)>> {
+    REACTOR.with_borrow_mut(|reactor| reactor.running.remove(&ticket)?.into_result())
 }
 
 /// Gives up an exchange, or what it came to.
@@ -186,9 +222,8 @@ pub(crate) fn close(pool: &Shared) {
 
 /// The attempts of an exchange so far that others followed.
 pub(crate) fn history(ticket: Ticket) -> Vec<Attempted> {
-    REACTOR.with_borrow(|reactor| {
-        reactor.running.get(&ticket).map_or_else(Vec::new, |running| running.exchange.history().to_vec())
-    })
+    REACTOR
+        .with_borrow(|reactor| reactor.running.get(&ticket).map_or_else(Vec::new, |running| running.history().to_vec()))
 }
 
 /// Pollables of which one is ready when this exchange may move.
@@ -233,24 +268,13 @@ impl Reactor {
     fn start(&mut self, pool: &Rc<Shared>, request: Request, sources: Vec<Source>, whole: bool) -> Ticket {
         self.last += 1;
         let now = clock::now();
-        let entropy = Entropy::seeded(pool.entropy.borrow_mut().draw());
+        let entropy = pool.entropy_for(&request);
         let (exchange, step) = match whole {
             true => Exchange::begin_whole(request, &pool.policy, entropy, now),
             false => Exchange::begin(request, &pool.policy, entropy, now),
         };
         pool.count(|figures| figures.requests += 1);
-        let mut running = Running {
-            attempt: None,
-            incoming: None,
-            draining: None,
-            sources,
-            slot: None,
-            result: None,
-            counts: exchange.counts(),
-            exchange,
-            kept: Kept::default(),
-            pool: Rc::clone(pool),
-        };
+        let mut running = Running::new(exchange, sources, Rc::clone(pool));
         running.perform(step, self.last, now);
         self.running.insert(self.last, running);
         self.settle(now);
@@ -258,11 +282,11 @@ impl Reactor {
     }
 
     fn is_finished(&self, ticket: Ticket) -> bool {
-        self.running.get(&ticket).is_none_or(|running| running.result.is_some())
+        self.running.get(&ticket).is_none_or(Running::is_finished)
     }
 
     fn is_stuck(&self, ticket: Ticket) -> bool {
-        self.running.get(&ticket).is_some_and(|running| running.pool.slots.borrow().stuck(ticket))
+        self.running.get(&ticket).is_some_and(|running| running.is_stuck(ticket))
     }
 
     /// Fails these, since what they wait for cannot come.
@@ -278,9 +302,8 @@ impl Reactor {
     }
 
     fn report(&mut self, ticket: Ticket, event: Event, now: Now) {
-        if let Some(running) = self.running.get_mut(&ticket).filter(|running| running.result.is_none()) {
-            let step = running.exchange.on(event, now);
-            running.perform(step, ticket, now);
+        if let Some(running) = self.running.get_mut(&ticket).filter(|running| !running.is_finished()) {
+            running.report(event, ticket, now);
         }
     }
 
@@ -288,8 +311,8 @@ impl Reactor {
     fn settle(&mut self, now: Now) {
         while let Some(ticket) = GRANTED.with_borrow_mut(VecDeque::pop_front) {
             // One that failed in the same turn has given its place back.
-            if let Some(running) = self.running.get_mut(&ticket).filter(|running| running.result.is_none()) {
-                running.slot = Some(Slot { pool: Rc::clone(&running.pool), ticket });
+            if let Some(running) = self.running.get_mut(&ticket).filter(|running| !running.is_finished()) {
+                running.take_slot(ticket);
                 self.report(ticket, Event::Granted, now);
             }
         }
@@ -299,13 +322,7 @@ impl Reactor {
     ///
     /// When it may `block`, it waits until something is ready, but no longer than the nearest deadline and `until`.
     fn turn(&mut self, also: &[&Pollable], until: Option<Instant>, block: bool) -> Turn {
-        let nearest = self
-            .running
-            .values()
-            .filter_map(|running| running.exchange.deadline())
-            .map(|deadline| deadline.at)
-            .chain(until)
-            .min();
+        let nearest = self.running.values().filter_map(Running::deadline).chain(until).min();
         if let Some(at) = nearest.filter(|_| block)
             && self.timer.as_ref().is_none_or(|(set, _)| *set > at)
         {
@@ -334,7 +351,9 @@ impl Reactor {
         if pollables.is_empty() {
             return Turn::Nothing;
         }
-        let ready = poll(&pollables);
+        let mut ready = poll(&pollables);
+        // Hosts name them in any order. What is written of a body goes before the answer to it.
+        ready.sort_unstable();
         drop(pollables);
         let now = clock::now();
         let mut moved = Turn::Moved { also: false };
@@ -364,192 +383,14 @@ impl Reactor {
 
     /// Tells those whose deadline has passed.
     fn expire(&mut self, now: Now) {
-        let late = |running: &Running| running.exchange.deadline().is_some_and(|deadline| deadline.at <= now.mono);
+        let late = |running: &Running| running.deadline().is_some_and(|at| at <= now.mono);
         let late: Vec<Ticket> =
             self.running.iter().filter(|(_, running)| late(running)).map(|(ticket, _)| *ticket).collect();
         for ticket in late {
-            if let Some(running) = self.running.get(&ticket).filter(|running| running.slot.is_none()) {
+            if let Some(running) = self.running.get(&ticket).filter(|running| !running.has_slot()) {
                 running.give_up_place(ticket);
             }
             self.report(ticket, Event::Expired, now);
         }
-    }
-}
-
-/// One exchange, and the handles that its present step needs.
-struct Running {
-    attempt: Option<Attempt>,
-    incoming: Option<Incoming>,
-    /// While a body is drained, how many bytes of it may still be read.
-    draining: Option<u64>,
-    sources: Vec<Source>,
-    slot: Option<Slot>,
-    result: Option<Result<Arrived, Error>>,
-    counts: Counts,
-    exchange: Exchange,
-    kept: Kept,
-    pool: Rc<Shared>,
-}
-
-impl Running {
-    /// Carries out steps until one has to wait.
-    fn perform(&mut self, mut step: Step, ticket: Ticket, now: Now) {
-        loop {
-            let event = match step {
-                Step::Acquire(origin) => {
-                    self.let_go();
-                    let acquired = self.pool.slots.borrow_mut().acquire(&origin, ticket);
-                    match acquired {
-                        Acquired::Granted => {
-                            self.slot = Some(Slot { pool: Rc::clone(&self.pool), ticket });
-                            Some(Event::Granted)
-                        }
-                        Acquired::Queued => None,
-                        Acquired::Refused => Some(Event::NoSlot(NoSlot::Full)),
-                        Acquired::Closed => Some(Event::NoSlot(NoSlot::Closed)),
-                    }
-                }
-                Step::Send(outbound) => self.send(*outbound, now),
-                Step::Collect { trailers } => self.incoming.as_mut().and_then(|incoming| {
-                    if trailers {
-                        incoming.want_trailers();
-                    }
-                    incoming.next().map(Event::Body)
-                }),
-                Step::Drain { at_most, .. } => {
-                    self.draining = Some(at_most);
-                    self.drain()
-                }
-                Step::Wait(_) => {
-                    self.let_go();
-                    None
-                }
-                Step::Finish(result) => {
-                    self.finish(result, ticket);
-                    None
-                }
-            };
-            match event {
-                Some(event) => step = self.exchange.on(event, now),
-                None => break,
-            }
-        }
-        let (before, after) = (self.counts, self.exchange.counts());
-        self.counts = after;
-        self.pool.count(|figures| {
-            figures.attempts += u64::from(after.attempts - before.attempts);
-            figures.retries += u64::from(after.retries - before.retries);
-            figures.redirects += u64::from(after.redirects - before.redirects);
-        });
-    }
-
-    /// Goes on after a pollable was ready: one of the attempt, or that of the body.
-    fn proceed(&mut self, watched: Option<Watched>, ticket: Ticket, now: Now) {
-        let event = match (watched, &mut self.attempt) {
-            (Some(Watched::Answer), Some(attempt)) => match attempt.answer() {
-                None => None,
-                Some(Err(code)) => Some(Event::Failed(Failure::Failed(code))),
-                Some(Ok(response)) => {
-                    let head = convert::head(&response);
-                    let upload = self.attempt.take().and_then(|attempt| attempt.retire(&mut self.kept));
-                    self.incoming = Some(Incoming::new(response, upload));
-                    Some(Event::Answered(head))
-                }
-            },
-            (Some(Watched::Body), Some(attempt)) => {
-                attempt.write(&mut self.exchange, &mut self.sources, now).err().map(Event::Failed)
-            }
-            // The attempt ended earlier in the same turn.
-            (Some(_), None) => None,
-            (None, _) if self.draining.is_some() => self.drain(),
-            (None, _) => self.incoming.as_mut().and_then(Incoming::next).map(Event::Body),
-        };
-        if let Some(event) = event {
-            let step = self.exchange.on(event, now);
-            self.perform(step, ticket, now);
-        }
-    }
-
-    fn send(&mut self, outbound: Outbound, now: Now) -> Option<Event> {
-        match Attempt::start(outbound) {
-            Ok(attempt) => {
-                let attempt = self.attempt.insert(attempt);
-                attempt.write(&mut self.exchange, &mut self.sources, now).err().map(Event::Failed)
-            }
-            Err(code) => Some(Event::Failed(Failure::Failed(code))),
-        }
-    }
-
-    fn drain(&mut self) -> Option<Event> {
-        loop {
-            match (self.incoming.as_mut().map(Incoming::next), &mut self.draining) {
-                (Some(Some(Part::Chunk(bytes))), Some(left)) if bytes.len() as u64 <= *left => {
-                    *left -= bytes.len() as u64;
-                }
-                (Some(None), _) => return None,
-                (Some(Some(_)) | None, _) => return Some(Event::Drained),
-            }
-        }
-    }
-
-    fn finish(&mut self, result: Result<Box<Delivery>, Error>, ticket: Ticket) {
-        let result = result.map(|delivery| {
-            if delivery.is_ended() {
-                self.let_go();
-            } else {
-                self.pool.slots.borrow_mut().hold(ticket);
-            }
-            Arrived {
-                incoming: self.incoming.take(),
-                slot: self.slot.take(),
-                kept: std::mem::take(&mut self.kept),
-                pool: Rc::clone(&self.pool),
-                delivery,
-            }
-        });
-        self.let_go();
-        self.sources.clear();
-        self.result = Some(result);
-    }
-
-    /// The pollables that the present step waits for: of the attempt, or of the body.
-    fn watch<'a>(&'a mut self, mut each: impl FnMut(&'a Pollable, Option<Watched>)) {
-        if let Some(attempt) = &mut self.attempt {
-            attempt.watch(&mut self.sources, |watched, pollable| each(pollable, Some(watched)));
-        } else if let Some(incoming) = &mut self.incoming {
-            each(incoming.pollable(), None);
-        }
-    }
-
-    fn lend(&mut self) -> Vec<Pollable> {
-        if self.result.is_some() {
-            return vec![clock::timer_in(Duration::ZERO)];
-        }
-        let mut lent = match (&mut self.attempt, &mut self.incoming) {
-            (Some(attempt), _) => attempt.lend(),
-            (None, Some(incoming)) => vec![incoming.lend()],
-            // It waits for what another exchange holds, and that one's pollables are not ours to lend.
-            (None, None) => vec![clock::timer_in(LOOK_AGAIN)],
-        };
-        lent.extend(self.exchange.deadline().map(|deadline| clock::timer(deadline.at)));
-        lent
-    }
-
-    /// Drops the handles of the step before, and the slot with them.
-    fn let_go(&mut self) {
-        self.draining = None;
-        if let Some(attempt) = self.attempt.take() {
-            attempt.retire(&mut self.kept);
-        }
-        if let Some(incoming) = self.incoming.take() {
-            incoming.retire(&mut self.kept);
-        }
-        self.slot = None;
-    }
-
-    /// Leaves the queue, or gives back a slot that was granted and not taken yet.
-    fn give_up_place(&self, ticket: Ticket) {
-        let next = self.pool.slots.borrow_mut().release(ticket);
-        GRANTED.with_borrow_mut(|granted| granted.extend(next));
     }
 }

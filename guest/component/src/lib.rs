@@ -11,6 +11,8 @@ mod messages;
 mod outgoing;
 mod policy;
 mod pool;
+mod response;
+mod running;
 
 #[allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated code")]
 mod bindings {

@@ -1,20 +1,18 @@
-//! Requests, forms, responses and errors: unwrap the handle, call core, wrap the result.
+//! Requests, forms and errors: unwrap the handle, call core, wrap the result.
 
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use urlpool_core::delivery::{Part, Read};
-use urlpool_core::error::Cause;
-use urlpool_core::{Error, Now};
-use wasip2::http::types::{ErrorCode, IncomingBody, Method};
-use wasip2::io::poll::Pollable;
+use urlpool_core::Error;
+use wasip2::http::types::{ErrorCode, Method};
 use wasip2::io::streams::InputStream;
 
 use crate::bindings::exports::urlpool::client::{messages as wit, policy as wit_policy};
-use crate::drive::{self, Arrived};
+use crate::body::Kept;
 use crate::outgoing::Source;
 use crate::policy::{Redirect, Retry, Timeouts};
-use crate::{Client, clock, convert};
+use crate::response::Response;
+use crate::{Client, convert};
 
 impl wit::Guest for Client {
     type Details = Details;
@@ -23,48 +21,58 @@ impl wit::Guest for Client {
     type Response = Response;
 }
 
-/// All that is known of a failure.
-pub(crate) struct Details(pub(crate) Error);
+/// All that is known of a failure, and the handles that lent a pollable on the way to it.
+pub(crate) struct Details {
+    error: Error,
+    _kept: Kept,
+}
+
+impl Details {
+    /// The details of this error.
+    pub(crate) fn new(error: Error, kept: Kept) -> Self {
+        Self { error, _kept: kept }
+    }
+}
 
 impl wit::GuestDetails for Details {
     fn url(&self) -> Option<String> {
-        self.0.url.clone()
+        self.error.url.clone()
     }
 
     fn phase(&self) -> Option<wit::Phase> {
-        self.0.cause.phase().map(convert::phase)
+        self.error.cause.phase().map(convert::phase)
     }
 
     fn limit(&self) -> Option<u64> {
-        self.0.cause.limit().map(convert::nanos)
+        self.error.cause.limit().map(convert::nanos)
     }
 
     fn elapsed(&self) -> u64 {
-        convert::nanos(self.0.elapsed)
+        convert::nanos(self.error.elapsed)
     }
 
     fn code(&self) -> Option<ErrorCode> {
-        self.0.cause.code().map(convert::wasi_code)
+        self.error.cause.code().map(convert::wasi_code)
     }
 
     fn status(&self) -> Option<u16> {
-        self.0.cause.status()
+        self.error.cause.status()
     }
 
     fn location(&self) -> Option<String> {
-        self.0.cause.location().map(str::to_owned)
+        self.error.cause.location().map(str::to_owned)
     }
 
     fn expected(&self) -> Option<u64> {
-        self.0.cause.expected()
+        self.error.cause.expected()
     }
 
     fn received(&self) -> Option<u64> {
-        self.0.cause.received()
+        self.error.cause.received()
     }
 
     fn history(&self) -> Vec<wit::Attempt> {
-        convert::history(&self.0.history)
+        convert::history(&self.error.history)
     }
 }
 
@@ -154,13 +162,8 @@ impl wit::GuestRequest for Request {
     }
 
     fn clone(&self) -> Result<wit::Request, wit::Error> {
-        let open = self.0.borrow();
-        if open.request.has_streams() {
-            let url = Some(open.request.target().to_string());
-            let cause = Cause::NotReplayable { code: None, status: None };
-            return Err(convert::error(Error { url, ..Error::new(cause) }));
-        }
-        Ok(wit::Request::new(Self::new(open.request.clone())))
+        let copy = self.0.borrow().request.try_clone().map_err(convert::error)?;
+        Ok(wit::Request::new(Self::new(copy)))
     }
 
     fn method(&self) -> Method {
@@ -242,167 +245,4 @@ impl wit::GuestRequest for Request {
     fn set_max_ratio(&self, limit: Option<u32>) {
         self.0.borrow_mut().request.set_max_ratio(limit);
     }
-}
-
-/// A response, and what it still holds at the host.
-pub(crate) struct Response(RefCell<Arrived>);
-
-impl Response {
-    /// The response that arrived, as a handle.
-    pub(crate) fn wrap(mut arrived: Arrived) -> wit::Response {
-        if arrived.delivery.may_have_trailers()
-            && let Some(incoming) = &mut arrived.incoming
-        {
-            incoming.want_trailers();
-        }
-        wit::Response::new(Self(RefCell::new(arrived)))
-    }
-
-    /// Reads by this function until it has an answer; `block` waits where there is nothing to read yet.
-    fn read_with(&self, block: bool, mut read: impl FnMut(&mut Arrived, Now) -> Read) -> Read {
-        let arrived = &mut *self.0.borrow_mut();
-        loop {
-            let answer = read(arrived, clock::now());
-            arrived.let_go_if_ended();
-            if answer != Read::Wait || !arrived.pull(block) {
-                return answer;
-            }
-        }
-    }
-}
-
-impl Arrived {
-    /// Gets another part of the body; false when there is none yet and this may not wait.
-    fn pull(&mut self, block: bool) -> bool {
-        let until = self.delivery.deadline().map(|deadline| deadline.at);
-        let part = match &mut self.incoming {
-            None => Some(Part::Cut(None)),
-            Some(incoming) => match incoming.next() {
-                Some(part) => Some(part),
-                None if block => {
-                    if drive::wait_for(incoming.pollable(), until) {
-                        incoming.next()
-                    } else {
-                        Some(Part::Expired)
-                    }
-                }
-                None => until.filter(|until| clock::mono() >= *until).map(|_| Part::Expired),
-            },
-        };
-        let pulled = part.is_some();
-        if let Some(part) = part {
-            self.delivery.on(part, clock::now());
-        }
-        self.let_go_if_ended();
-        pulled || block
-    }
-
-    /// Frees the slot and the handles once nothing more is to be read from the host.
-    fn let_go_if_ended(&mut self) {
-        if self.delivery.is_ended() {
-            if let Some(incoming) = self.incoming.take() {
-                incoming.retire(&mut self.kept);
-            }
-            self.slot = None;
-        }
-    }
-}
-
-impl wit::GuestResponse for Response {
-    fn status(&self) -> u16 {
-        self.0.borrow().delivery.status()
-    }
-
-    fn headers(&self) -> wit::FieldList {
-        convert::field_list(self.0.borrow().delivery.headers())
-    }
-
-    fn header(&self, name: String) -> Option<String> {
-        self.0.borrow().delivery.headers().joined(&name)
-    }
-
-    fn url(&self) -> String {
-        self.0.borrow().delivery.url().to_owned()
-    }
-
-    fn history(&self) -> Vec<wit::Attempt> {
-        convert::history(self.0.borrow().delivery.history())
-    }
-
-    fn decoded(&self) -> bool {
-        self.0.borrow().delivery.is_decoded()
-    }
-
-    fn read(&self, max: u32) -> Result<Vec<u8>, wit::Error> {
-        match self.read_with(true, |arrived, now| arrived.delivery.read(size(max), now)) {
-            Read::Bytes(bytes) => Ok(bytes.into()),
-            Read::End | Read::Wait => Ok(Vec::new()),
-            Read::Fail(error) => Err(convert::error(error)),
-        }
-    }
-
-    fn try_read(&self, max: u32) -> Result<Option<Vec<u8>>, wit::Error> {
-        match self.read_with(false, |arrived, now| arrived.delivery.read(size(max), now)) {
-            Read::Bytes(bytes) => Ok(Some(bytes.into())),
-            Read::End => Ok(Some(Vec::new())),
-            Read::Wait => Ok(None),
-            Read::Fail(error) => Err(convert::error(error)),
-        }
-    }
-
-    fn read_all(&self, limit: u32) -> Result<Vec<u8>, wit::Error> {
-        let mut whole = Vec::new();
-        match self.read_with(true, |arrived, now| arrived.delivery.read_all(&mut whole, size(limit), now)) {
-            Read::Bytes(_) | Read::End | Read::Wait => Ok(whole),
-            Read::Fail(error) => Err(convert::error(error)),
-        }
-    }
-
-    fn read_text(&self, limit: u32) -> Result<String, wit::Error> {
-        let whole = self.read_all(limit)?;
-        Ok(self.0.borrow().delivery.text(&whole))
-    }
-
-    fn subscribe(&self) -> Vec<Pollable> {
-        let arrived = &mut *self.0.borrow_mut();
-        let mut lent: Vec<Pollable> = arrived.incoming.as_mut().map(crate::body::Incoming::lend).into_iter().collect();
-        lent.extend(arrived.delivery.deadline().map(|deadline| clock::timer(deadline.at)));
-        if arrived.incoming.is_none() {
-            lent.push(clock::timer_in(std::time::Duration::ZERO));
-        }
-        lent
-    }
-
-    fn not_retried(&self) -> Option<String> {
-        self.0.borrow().delivery.not_retried().map(str::to_owned)
-    }
-
-    fn trailers(&self) -> wit::FieldList {
-        convert::field_list(self.0.borrow().delivery.trailers())
-    }
-
-    fn take_raw(this: wit::Response) -> Result<IncomingBody, wit::Error> {
-        let arrived = this.into_inner::<Self>().0.into_inner();
-        let refused = |why: &str| {
-            convert::error(Error {
-                url: Some(arrived.delivery.url().to_owned()),
-                ..Error::new(Cause::Other(why.to_owned()))
-            })
-        };
-        if !arrived.delivery.is_untouched() {
-            return Err(refused("the body was preloaded or read, so it cannot be taken as it was sent"));
-        }
-        match arrived.incoming.and_then(crate::body::Incoming::into_raw) {
-            Some((body, unfinished)) => {
-                arrived.pool.unfinished.borrow_mut().extend(unfinished);
-                Ok(body)
-            }
-            None => Err(refused("the response has no body to take")),
-        }
-    }
-}
-
-/// A size of the interface in memory; more than there can be counts as all of it.
-fn size(size: u32) -> usize {
-    usize::try_from(size).unwrap_or(usize::MAX)
 }

@@ -4,14 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use urlpool_core::slots::{Ticket, WhenFull};
-use urlpool_core::{Entropy, Invalid, Policy, Slots, Target};
+use urlpool_core::target::Credentials;
+use urlpool_core::{Cause, Entropy, Invalid, Policy, Slots, Target};
 use wasip2::http::types::Method;
 use wasip2::io::poll::Pollable;
 
 use crate::bindings::exports::urlpool::client::{messages as wit_messages, policy as wit_policy, pool as wit};
 use crate::drive::{self, Figures, Shared};
-use crate::messages::{Request, Response};
+use crate::messages::Request;
 use crate::policy::{Redirect, Retry, Timeouts};
+use crate::response::Response;
 use crate::{Client, clock, convert};
 
 impl wit::Guest for Client {
@@ -107,18 +109,18 @@ impl wit::GuestOptions for Options {
 pub(crate) struct Pool(Rc<Shared>);
 
 impl Pool {
-    fn open(options: Option<wit::OptionsBorrow<'_>>, base: Option<Target>, authorization: Option<String>) -> Self {
+    fn open(options: Option<wit::OptionsBorrow<'_>>, base: Option<(Target, Option<Credentials>)>) -> Self {
         let mut settings =
             options.map_or_else(Settings::default, |options| options.get::<Options>().0.borrow().clone());
-        settings.policy.scope = base.as_ref().map(|base| base.origin().clone());
-        if let Some(authorization) = authorization {
-            settings.policy.set_authorization(&authorization);
+        if let Some((base, credentials)) = &base {
+            settings.policy.bind(base, credentials.clone());
         }
         Self(Rc::new(Shared {
             slots: RefCell::new(Slots::new(settings.slots, settings.when_full, settings.origins)),
             entropy: RefCell::new(settings.seed.map_or_else(clock::entropy, Entropy::seeded)),
             policy: settings.policy,
-            base,
+            base: base.map(|(base, _)| base),
+            seeded: settings.seed.is_some(),
             figures: Cell::new(Figures::default()),
             unfinished: RefCell::default(),
         }))
@@ -139,13 +141,12 @@ impl Pool {
 
 impl wit::GuestPool for Pool {
     fn new(options: Option<wit::OptionsBorrow<'_>>) -> Self {
-        Self::open(options, None, None)
+        Self::open(options, None)
     }
 
     fn from_url(url: String, options: Option<wit::OptionsBorrow<'_>>) -> Result<wit::Pool, wit_messages::Error> {
-        let (base, credentials) = Target::parse(&url).map_err(convert::invalid)?;
-        let authorization = credentials.map(|credentials| credentials.authorization());
-        Ok(wit::Pool::new(Self::open(options, Some(base), authorization)))
+        let base = Target::parse(&url).map_err(convert::invalid)?;
+        Ok(wit::Pool::new(Self::open(options, Some(base))))
     }
 
     fn request(&self, method: Method, target: String) -> Result<wit_messages::Request, wit_messages::Error> {
@@ -274,7 +275,10 @@ fn finish(ticket: Ticket) -> Result<wit_messages::Response, wit_messages::Error>
     drive::wait_all(&[ticket]);
     match drive::take(ticket) {
         Some(Ok(arrived)) => Ok(Response::wrap(arrived)),
-        Some(Err(error)) => Err(convert::error(error)),
-        None => Err(convert::error(urlpool_core::Error::new(urlpool_core::Cause::Closed))),
+        Some(Err((error, kept))) => Err(convert::error_keeping(error, kept)),
+        None => {
+            let cause = Cause::Other("the response was handed over before".to_owned());
+            Err(convert::error(urlpool_core::Error::new(cause)))
+        }
     }
 }

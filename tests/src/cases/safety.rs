@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -48,6 +48,8 @@ cases! { "safety";
     "G28" a_stream_goes_on_when_the_server_answers_first;
     "G29" a_body_may_be_many_small_pieces;
     "G30" an_instance_goes_on_after_every_kind_of_failure;
+    "G31" an_answer_without_a_body_may_be_taken_raw;
+    "G32" polling_by_try_read_alone_reaches_the_end_of_chunks;
 }
 
 /// Fails when the component has trapped; every operation answers so from then on.
@@ -553,4 +555,35 @@ async fn an_instance_goes_on_after_every_kind_of_failure(rig: &Rig) -> Result<()
         same!(client.pool().await?["in_flight"], 0, kind);
     }
     Ok(())
+}
+
+async fn an_answer_without_a_body_may_be_taken_raw(rig: &Rig) -> Result<()> {
+    for (method, reply) in [("GET", status(204)), ("GET", status(304)), ("HEAD", ok("unsent")), ("GET", ok(""))] {
+        let server = Server::replies([reply]).await?;
+        let mut client = rig.client().await?;
+        client.open(json!({"slots": 1, "preload": null})).await?;
+        client.send(json!({"method": method, "url": server.url("/"), "as": "r"})).await?;
+        same!(client.pool().await?["in_flight"], 0);
+        let taken = client.ok(json!({"op": "take-raw", "handle": "r"})).await?;
+        same!(taken["body_bytes"], 0);
+    }
+    Ok(())
+}
+
+async fn polling_by_try_read_alone_reaches_the_end_of_chunks(rig: &Rig) -> Result<()> {
+    let server = Server::replies([status(200).chunks(["piece"])]).await?;
+    let mut client = rig.client().await?;
+    client.open(json!({"preload": null})).await?;
+    client.send(json!({"url": server.url("/"), "as": "r"})).await?;
+    let mut came = String::new();
+    for _ in 0..1000 {
+        let read = client.ok(json!({"op": "try-read", "handle": "r", "max": 100})).await?;
+        if read["end"] == true {
+            same!(came, "piece");
+            return Ok(());
+        }
+        came.push_str(read["body"].as_str().unwrap_or_default());
+        client.ok(json!({"op": "sleep", "for": "2ms"})).await?;
+    }
+    bail!("no end after {came:?}")
 }

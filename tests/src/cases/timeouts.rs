@@ -28,6 +28,7 @@ cases! { "timeouts";
     "T8" a_timeout_closes_its_connection_and_frees_its_slot;
     "T9" a_server_that_never_reads_times_out_the_upload;
     "T9b" a_slow_upload_that_moves_on_passes;
+    "T9c" an_upload_may_take_longer_than_its_limits_while_it_moves;
     "T10" the_error_carries_phase_limit_and_url;
     "T11" the_host_is_asked_for_the_default_limits;
     "T11b" the_host_is_asked_for_no_more_than_the_total_limit_leaves;
@@ -245,5 +246,18 @@ async fn the_host_is_asked_for_no_more_than_the_total_limit_leaves(rig: &Rig) ->
         // With the second of grace that lets the client's own timer be the first.
         ensure!(limit.is_some_and(|limit| limit <= Duration::from_secs(4)), "{limit:?}");
     }
+    Ok(())
+}
+
+async fn an_upload_may_take_longer_than_its_limits_while_it_moves(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("got it")]).await?;
+    let mut client = rig.client().await?;
+    // Eight pauses of 60 ms: longer than both limits together, and each far shorter than the one of writing.
+    let mut request = within(server.url("/"), json!({"write": "200ms", "connect": "200ms"}));
+    request["method"] = json!("POST");
+    request["body_stream"] = json!({"chunks": vec!["piece"; 9], "gap": "60ms"});
+    same!(client.send(request).await?["body"], "got it");
+    same!(server.request(0)?.body.len(), 45);
+    same!(server.requests().len(), 1);
     Ok(())
 }

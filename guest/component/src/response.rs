@@ -1,0 +1,179 @@
+//! Responses: reads that keep everything else moving, and what they hold until the body has ended.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use urlpool_core::delivery::{Part, Read};
+use urlpool_core::{Cause, Error, Now};
+use wasip2::http::types::IncomingBody;
+use wasip2::io::poll::Pollable;
+
+use crate::bindings::exports::urlpool::client::messages as wit;
+use crate::body::Incoming;
+use crate::drive::{self, Arrived, PIECES};
+use crate::{clock, convert};
+
+/// A response, and what it still holds at the host.
+pub(crate) struct Response(RefCell<Arrived>);
+
+impl Response {
+    /// The response that arrived, as a handle.
+    pub(crate) fn wrap(mut arrived: Arrived) -> wit::Response {
+        if arrived.delivery.may_have_trailers()
+            && let Some(incoming) = &mut arrived.incoming
+        {
+            incoming.want_trailers();
+        }
+        wit::Response::new(Self(RefCell::new(arrived)))
+    }
+
+    /// Reads by this function until it has an answer; `block` waits where there is nothing to read yet.
+    fn read_with(&self, block: bool, mut read: impl FnMut(&mut Arrived, Now) -> Read) -> Read {
+        let arrived = &mut *self.0.borrow_mut();
+        let mut pieces = 0;
+        loop {
+            // Pieces may decode to nothing for long, and who does not want to wait does not want that either.
+            pieces += 1;
+            if !block && pieces > PIECES {
+                return Read::Wait;
+            }
+            let answer = read(arrived, clock::now());
+            arrived.let_go_if_ended();
+            if answer != Read::Wait || !arrived.pull(block) {
+                return answer;
+            }
+        }
+    }
+}
+
+impl Arrived {
+    /// Gets another part of the body; false when there is none yet and this may not wait.
+    fn pull(&mut self, block: bool) -> bool {
+        let until = self.delivery.deadline().map(|deadline| deadline.at);
+        let part = match &mut self.incoming {
+            None => Some(Part::Cut(None)),
+            Some(incoming) => match incoming.next() {
+                Some(part) => Some(part),
+                None if block => {
+                    if drive::wait_for(incoming.pollable(), until) {
+                        incoming.next()
+                    } else {
+                        Some(Part::Expired)
+                    }
+                }
+                None => until.filter(|until| clock::mono() >= *until).map(|_| Part::Expired),
+            },
+        };
+        let pulled = part.is_some();
+        if let Some(part) = part {
+            self.delivery.on(part, clock::now());
+        }
+        self.let_go_if_ended();
+        pulled || block
+    }
+
+    /// Frees the slot and the handles once nothing more is to be read from the host.
+    fn let_go_if_ended(&mut self) {
+        if self.delivery.is_ended() {
+            if let Some(incoming) = self.incoming.take() {
+                incoming.retire(&mut self.kept);
+            }
+            self.slot = None;
+        }
+    }
+}
+
+impl wit::GuestResponse for Response {
+    fn status(&self) -> u16 {
+        self.0.borrow().delivery.status()
+    }
+
+    fn headers(&self) -> wit::FieldList {
+        convert::field_list(self.0.borrow().delivery.headers())
+    }
+
+    fn header(&self, name: String) -> Option<String> {
+        self.0.borrow().delivery.headers().joined(&name)
+    }
+
+    fn url(&self) -> String {
+        self.0.borrow().delivery.url().to_owned()
+    }
+
+    fn history(&self) -> Vec<wit::Attempt> {
+        convert::history(self.0.borrow().delivery.history())
+    }
+
+    fn decoded(&self) -> bool {
+        self.0.borrow().delivery.is_decoded()
+    }
+
+    fn read(&self, max: u32) -> Result<Vec<u8>, wit::Error> {
+        match self.read_with(true, |arrived, now| arrived.delivery.read(size(max), now)) {
+            Read::Bytes(bytes) => Ok(bytes.into()),
+            Read::End | Read::Wait => Ok(Vec::new()),
+            Read::Fail(error) => Err(convert::error(error)),
+        }
+    }
+
+    fn try_read(&self, max: u32) -> Result<Option<Vec<u8>>, wit::Error> {
+        match self.read_with(false, |arrived, now| arrived.delivery.read(size(max), now)) {
+            Read::Bytes(bytes) => Ok(Some(bytes.into())),
+            Read::End => Ok(Some(Vec::new())),
+            Read::Wait => Ok(None),
+            Read::Fail(error) => Err(convert::error(error)),
+        }
+    }
+
+    fn read_all(&self, limit: u32) -> Result<Vec<u8>, wit::Error> {
+        let mut whole = Vec::new();
+        match self.read_with(true, |arrived, now| arrived.delivery.read_all(&mut whole, size(limit), now)) {
+            Read::Bytes(_) | Read::End | Read::Wait => Ok(whole),
+            Read::Fail(error) => Err(convert::error(error)),
+        }
+    }
+
+    fn read_text(&self, limit: u32) -> Result<String, wit::Error> {
+        let whole = self.read_all(limit)?;
+        Ok(self.0.borrow().delivery.text(&whole))
+    }
+
+    fn subscribe(&self) -> Vec<Pollable> {
+        let arrived = &mut *self.0.borrow_mut();
+        if arrived.delivery.has_at_hand() || arrived.incoming.is_none() {
+            return vec![clock::timer_in(Duration::ZERO)];
+        }
+        let mut lent: Vec<Pollable> = arrived.incoming.as_mut().map(Incoming::lend).into_iter().collect();
+        lent.extend(arrived.delivery.deadline().map(|deadline| clock::timer(deadline.at)));
+        lent
+    }
+
+    fn not_retried(&self) -> Option<String> {
+        self.0.borrow().delivery.not_retried().map(str::to_owned)
+    }
+
+    fn trailers(&self) -> wit::FieldList {
+        convert::field_list(self.0.borrow().delivery.trailers())
+    }
+
+    fn take_raw(this: wit::Response) -> Result<IncomingBody, wit::Error> {
+        let arrived = this.into_inner::<Self>().0.into_inner();
+        arrived.delivery.raw().map_err(convert::error)?;
+        let url = Some(arrived.delivery.url().to_owned());
+        match arrived.incoming.and_then(Incoming::into_raw) {
+            Some((body, unfinished)) => {
+                arrived.pool.keep(unfinished);
+                Ok(body)
+            }
+            None => {
+                let cause = Cause::Other("pollables of the response were taken, so its body cannot be".to_owned());
+                Err(convert::error(Error { url, ..Error::new(cause) }))
+            }
+        }
+    }
+}
+
+/// A size of the interface in memory; more than there can be counts as all of it.
+fn size(size: u32) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
