@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
 
 use crate::clock::{Instant, Now};
@@ -22,6 +22,22 @@ use crate::timeouts::{Clock, Deadline, Phase};
 ///
 /// Below it a bomb does no harm, and short bodies compress by thousands.
 pub const RATIO_FROM: u64 = 1024 * 1024;
+
+/// How many encoded bytes may decode to nothing: 1 MiB.
+///
+/// Each decoded byte makes up for [`MADE_UP`] of them, so this counts those that bring nothing: empty members, frames to skip, and
+/// what follows the end. They pass every other limit, as those count decoded bytes.
+pub const BARREN: u64 = 1024 * 1024;
+
+/// How many encoded bytes one decoded byte makes up for.
+///
+/// A server that sends each byte as a member of its own needs some twenty.
+const MADE_UP: u64 = 64;
+
+/// Pieces below this size are joined with what follows: 16 KiB.
+///
+/// A server that sends single bytes would otherwise have each kept at the price of fifty.
+const SMALL: usize = 16 * 1024;
 
 /// The most that is decoded ahead of a reader.
 const AHEAD: usize = 64 * 1024;
@@ -99,8 +115,13 @@ pub struct Delivery {
     decoded: u64,
     /// What came and is not decoded yet.
     input: Bytes,
+    /// The encoded bytes that brought nothing, see [`BARREN`].
+    barren: u64,
     /// What is decoded and not read yet.
     output: VecDeque<Bytes>,
+    /// What follows it, joined of small pieces.
+    tail: BytesMut,
+    /// The bytes of both.
     output_size: u64,
     /// How the body ended at the server's side.
     end: Option<Ended>,
@@ -172,7 +193,9 @@ impl Delivery {
             received: 0,
             decoded: 0,
             input: Bytes::new(),
+            barren: 0,
             output: VecDeque::new(),
+            tail: BytesMut::new(),
             output_size: 0,
             end: (bodiless || expected == Some(0)).then_some(Ended::Whole),
             failed: None,
@@ -239,7 +262,10 @@ impl Delivery {
     /// Reads up to `max` decoded bytes; a `max` of 0 counts as 1.
     pub fn read(&mut self, max: usize, now: Now) -> Read {
         self.used.get_or_insert(Used::Read);
-        while self.output.is_empty() && self.decode(max.clamp(1, AHEAD), now) {}
+        while self.output_size == 0 && self.decode(max.clamp(1, AHEAD), now) {}
+        if self.output.is_empty() {
+            self.close_tail();
+        }
         if let Some(first) = self.output.front_mut() {
             let bytes = first.split_to(max.max(1).min(first.len()));
             if first.is_empty() {
@@ -268,6 +294,7 @@ impl Delivery {
             match self.read(usize::MAX, now) {
                 Read::Bytes(bytes) if whole.len() + bytes.len() > limit => {
                     self.output.clear();
+                    self.tail.clear();
                     self.output_size = 0;
                     self.fail(Cause::TooLarge { limit: SizeLimit::Collect(limit as u64) }, now);
                 }
@@ -326,7 +353,7 @@ impl Delivery {
     ///
     /// Perhaps too early: input that is not decoded yet may turn out to decode to nothing.
     pub fn has_at_hand(&self) -> bool {
-        self.is_ended() || !self.output.is_empty() || !self.input.is_empty()
+        self.is_ended() || self.output_size > 0 || !self.input.is_empty()
     }
 
     /// Whether the body may be taken as it was sent; one that was empty from the start may as well.
@@ -334,6 +361,7 @@ impl Delivery {
     /// # Errors
     ///
     /// [`Cause::Other`] when it was preloaded or read.
+    #[expect(clippy::result_large_err, reason = "it is returned once in a call, and is the type that shells report")]
     pub fn raw(&self) -> Result<(), Error> {
         let reason = match self.used {
             None => return Ok(()),
@@ -406,9 +434,18 @@ impl Delivery {
                 Some(decoder) => {
                     let mut out = Vec::new();
                     let progress = decoder.push(&self.input, &mut out, room);
+                    let made_up = MADE_UP.saturating_mul(out.len() as u64);
                     self.push(out.into(), now);
                     match progress {
-                        Ok(progress) => self.input.advance(progress.consumed.min(self.input.len())),
+                        Ok(progress) => {
+                            let consumed = progress.consumed.min(self.input.len());
+                            self.input.advance(consumed);
+                            self.barren = (self.barren + consumed as u64).saturating_sub(made_up);
+                            if self.barren > BARREN && self.failed.is_none() {
+                                let reason = format!("more than {BARREN} bytes of it decode to nothing");
+                                self.fail(Cause::Undecodable { coding: "content-encoding", reason }, now);
+                            }
+                        }
                         // What passed a limit before it is what the reader comes upon first.
                         Err(_) if self.failed.is_some() => {}
                         Err(error) => self.fail(Cause::Undecodable { coding: error.coding, reason: error.reason }, now),
@@ -458,10 +495,25 @@ impl Delivery {
         }
         if !bytes.is_empty() {
             self.output_size += bytes.len() as u64;
-            self.output.push_back(bytes);
+            if bytes.len() >= SMALL || (self.output.is_empty() && self.tail.is_empty()) {
+                self.close_tail();
+                self.output.push_back(bytes);
+            } else {
+                self.tail.extend_from_slice(&bytes);
+                if self.tail.len() >= SMALL {
+                    self.close_tail();
+                }
+            }
         }
         if let Some(limit) = passed {
             self.fail(Cause::TooLarge { limit }, now);
+        }
+    }
+
+    /// Queues what was joined so far.
+    fn close_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.output.push_back(std::mem::take(&mut self.tail).freeze());
         }
     }
 

@@ -1,10 +1,13 @@
 //! What can go wrong: one case per thing a caller can do about it.
+//!
+//! Longer than 400 lines, since every case stands here with its kind and its words, so that none is named twice.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::code::ErrorCode;
 use crate::history::Attempt;
+use crate::target::shown;
 use crate::timeouts::Phase;
 
 /// Why a call brought no usable response.
@@ -144,7 +147,7 @@ pub enum Cause {
         limit: u32,
         /// The status that asked for one more.
         status: u16,
-        /// Where it led.
+        /// Where it led: the `Location`, as it was sent.
         location: String,
         /// True when every hop led to the URL it came from.
         same: bool,
@@ -235,7 +238,7 @@ impl Cause {
         }
     }
 
-    /// The `Location` that could not be followed, as it was sent.
+    /// The `Location` that could not be followed, as it was sent: it may hold userinfo, which the message leaves out.
     pub fn location(&self) -> Option<&str> {
         match self {
             Self::TooManyRedirects { location, .. } | Self::BadRedirect { location, .. } => Some(location),
@@ -280,11 +283,11 @@ impl fmt::Display for Cause {
             }
             Self::Protocol(code) => write!(f, "protocol broken: {code}"),
             Self::TooManyRedirects { limit, status, location, same } => {
-                write!(f, "redirects went on after {limit} hops: {status} to {location}")?;
+                write!(f, "redirects went on after {limit} hops: {status} to {:?}", shown(location))?;
                 if *same { f.write_str(", in a loop") } else { Ok(()) }
             }
             Self::BadRedirect { status, location, reason } => {
-                write!(f, "redirect {status} to {location:?} is not followed: {reason}")
+                write!(f, "redirect {status} to {:?} is not followed: {reason}", shown(location))
             }
             Self::RetriesExhausted { status } => write!(f, "retries used up, the last status was {status}"),
             Self::NotReplayable { code } => {
@@ -374,6 +377,8 @@ pub enum Invalid {
     HeaderValue(String),
     /// Only the host may set the header of this name.
     ForbiddenHeader(String),
+    /// The field of this name does not belong in trailers (RFC 9110 section 6.5.1).
+    ForbiddenTrailer(String),
     /// The header section is larger than the host can take.
     HeadersTooLarge {
         /// Its size by the host's count.
@@ -424,6 +429,7 @@ impl fmt::Display for Invalid {
                 write!(f, "value of header {name}: holds a CR, LF, NUL or another control character")
             }
             Self::ForbiddenHeader(name) => write!(f, "header {name}: only the host may set it"),
+            Self::ForbiddenTrailer(name) => write!(f, "trailer {name}: does not belong after a body"),
             Self::HeadersTooLarge { size, limit } => {
                 write!(f, "headers of {size} bytes: more than the {limit} bytes a host takes")
             }

@@ -179,6 +179,8 @@ impl Exchange {
     }
 
     /// The moment at which the current step has taken too long; report [`Event::Expired`] then.
+    ///
+    /// The end of a drain or of a wait is no limit, and has the phase of the whole call for want of its own.
     pub fn deadline(&self) -> Option<Deadline> {
         match &self.state {
             State::Acquiring { asked } => self.clock.slot(*asked),

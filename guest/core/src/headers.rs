@@ -1,5 +1,7 @@
 //! Header fields: ordered, repeatable, found in any case of letters.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::error::Invalid;
@@ -17,6 +19,29 @@ pub const FORBIDDEN: [&str; 9] = [
     "upgrade",
 ];
 
+/// The fields that do not belong in trailers (RFC 9110 section 6.5.1), beside those of [`FORBIDDEN`].
+///
+/// They frame or encode a body, route or change a request, or prove who sends it, so they come too late there.
+pub const FORBIDDEN_TRAILERS: [&str; 14] = [
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "max-forwards",
+    "pragma",
+    "range",
+    "set-cookie",
+    "te",
+    "trailer",
+];
+
+/// The headers whose values are secrets, and not shown by [`Headers`]' `Debug`.
+const HIDDEN: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "set-cookie"];
+
 /// The largest header section that is handed to a host, by the count of [`Headers::section_size`].
 ///
 /// wasmtime traps beyond 128 KiB, so this stays below with room for what a host adds.
@@ -29,11 +54,22 @@ pub const FIELD_OVERHEAD: usize = 80;
 
 /// Header fields in order, with repetitions, names as they were written.
 ///
-/// Lookup ignores the case of letters. A field that came in through [`Headers::append`] or [`Headers::set`] may be sent; there is no other way to
-/// make one for a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Lookup ignores the case of letters. A field that came in through [`Headers::append`] or [`Headers::set`] may be sent. Those of a response are kept
+/// as they came, by [`Headers::append_received`], and do not go into a request.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
     fields: Vec<(Box<str>, Bytes)>,
+}
+
+/// Names and values, without the values that are secrets.
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |name: &str, value| match HIDDEN.iter().any(|hidden| hidden.eq_ignore_ascii_case(name)) {
+            true => "***".into(),
+            false => String::from_utf8_lossy(value),
+        };
+        f.debug_list().entries(self.iter().map(|(name, value)| (name, shown(name, value)))).finish()
+    }
 }
 
 impl Headers {
@@ -62,10 +98,13 @@ impl Headers {
     /// # Errors
     ///
     /// As [`Headers::append`].
-    pub fn append_all(&mut self, fields: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<(), Invalid> {
+    pub fn append_all<N: AsRef<str>, V: Into<Vec<u8>>>(
+        &mut self,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), Invalid> {
         let before = self.fields.len();
         for (name, value) in fields {
-            if let Err(invalid) = self.append(&name, value) {
+            if let Err(invalid) = self.append(name.as_ref(), value) {
                 self.fields.truncate(before);
                 return Err(invalid);
             }
@@ -74,8 +113,15 @@ impl Headers {
     }
 
     /// Appends a field of a response, unchecked: what a server sends is shown as it is.
-    pub fn append_trusted(&mut self, name: &str, value: impl Into<Vec<u8>>) {
+    pub fn append_received(&mut self, name: &str, value: impl Into<Vec<u8>>) {
         self.fields.push((name.into(), Bytes::from(value.into())));
+    }
+
+    /// Appends a field to send that is valid by how it was made.
+    pub(crate) fn append_valid(&mut self, name: &str, value: impl Into<Vec<u8>>) {
+        let field: (Box<str>, _) = (name.into(), Bytes::from(value.into()));
+        debug_assert_eq!(check(&field.0, field.1.clone()).as_ref(), Ok(&field), "it may be sent");
+        self.fields.push(field);
     }
 
     /// Replaces all fields of this name by one, in the place of the first.

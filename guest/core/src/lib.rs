@@ -20,7 +20,7 @@
 //!             begin
 //!               v
 //!         +- Acquire <---------------+--------------+
-//!  Granted|      | Expired           | Elapsed      | hop, at once or after a Wait when it has Retry-After
+//!  Granted|      | Expired           | Expired      | hop, at once or after a Wait when it has Retry-After
 //!         v      v                   |              |
 //!       Send -- Failed --> judge --> Wait(until)    |      (Wait holds no slot)
 //!         |                 +-----> Finish(Err)     |

@@ -37,12 +37,14 @@ pub struct Outbound {
 pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) target: Target,
-    /// All headers but the length, which each attempt declares anew.
+    /// All headers but the length and the names of the trailers, which each attempt declares anew.
     pub(crate) headers: Headers,
     trailers: Headers,
     pub(crate) upload: Upload,
     /// False where the caller removed `Content-Length`.
     declare_length: bool,
+    /// False where the caller names the trailers, or removed `Trailer`.
+    name_trailers: bool,
     /// Whether the caller declared a length.
     declared: bool,
 }
@@ -57,6 +59,7 @@ impl Outgoing {
             trailers: request.trailers.clone(),
             upload: Upload::new(Body::default()),
             declare_length: true,
+            name_trailers: true,
             declared: false,
         }
     }
@@ -81,19 +84,19 @@ impl Outgoing {
             // The type of a form is the request's own, and replaces the pool's as any header of a request does.
             let replaced = named(&own_names, &lower) || (is_form && lower == "content-type");
             if !replaced && !named(removed, &lower) {
-                self.headers.append_trusted(name, value);
+                self.headers.append_valid(name, value);
             }
         }
         let wanted = |name: &str| !named(removed, name) && !named(&pool.removed, name);
         let absent = |headers: &Headers, name: &str| !headers.contains(name) && wanted(name);
         if absent(&self.headers, "user-agent") {
-            self.headers.append_trusted("User-Agent", USER_AGENT.as_bytes());
+            self.headers.append_valid("User-Agent", USER_AGENT.as_bytes());
         }
         if let Some(codings) = decode::accept_encoding()
             && decode
             && absent(&self.headers, "accept-encoding")
         {
-            self.headers.append_trusted("Accept-Encoding", codings.as_bytes());
+            self.headers.append_valid("Accept-Encoding", codings.as_bytes());
         }
         let body = match content {
             Content::Nothing => Body::default(),
@@ -109,13 +112,9 @@ impl Outgoing {
         self.upload = Upload::new(body);
         self.declare_length = self.headers.contains("content-length") || wanted("content-length");
         self.take_length()?;
-        if !self.trailers.is_empty() && absent(&self.headers, "trailer") {
-            // RFC 9110 section 6.6.2; hyper sends only the trailers that this names.
-            let names: Vec<&str> = self.trailers.iter().map(|(name, _)| name).collect();
-            self.headers.append_trusted("Trailer", names.join(", ").as_bytes());
-        }
+        self.name_trailers = absent(&self.headers, "trailer");
         self.target.check_size()?;
-        self.headers.check_size()?;
+        self.framed().check_size()?;
         self.trailers.check_size()
     }
 
@@ -139,20 +138,32 @@ impl Outgoing {
 
     /// The attempt with these options.
     pub(crate) fn attempt(&self, options: HostOptions) -> Outbound {
-        let mut headers = self.headers.clone();
-        let has_body = !self.upload.is_empty();
-        let length = if has_body { self.upload.length() } else { self.empty_length() };
-        if let Some(length) = length.filter(|_| self.declare_length && self.trailers.is_empty()) {
-            headers.append_trusted("Content-Length", length.to_string().as_bytes());
-        }
         Outbound {
             method: self.method.clone(),
             target: self.target.clone(),
-            headers,
+            headers: self.framed(),
             trailers: self.trailers.clone(),
-            has_body: has_body || !self.trailers.is_empty(),
+            has_body: !self.upload.is_empty() || !self.trailers.is_empty(),
             options,
         }
+    }
+
+    /// The headers with what they say of the body as it is now: its length, or the names of its trailers.
+    fn framed(&self) -> Headers {
+        let mut headers = self.headers.clone();
+        if !self.trailers.is_empty() {
+            if self.name_trailers {
+                // RFC 9110 section 6.6.2; hyper sends only the trailers that this names.
+                let names: Vec<&str> = self.trailers.iter().map(|(name, _)| name).collect();
+                headers.append_valid("Trailer", names.join(", ").as_bytes());
+            }
+            return headers;
+        }
+        let length = if self.upload.is_empty() { self.empty_length() } else { self.upload.length() };
+        if let Some(length) = length.filter(|_| self.declare_length) {
+            headers.append_valid("Content-Length", length.to_string().as_bytes());
+        }
+        headers
     }
 
     /// Sets the `Content-Type` of a form, unless the request has one that is right.
@@ -169,7 +180,7 @@ impl Outgoing {
             }
             self.headers.remove("content-type");
         }
-        self.headers.append_trusted("Content-Type", content_type.as_bytes());
+        self.headers.append_valid("Content-Type", content_type.as_bytes());
         Ok(())
     }
 

@@ -98,6 +98,6 @@ impl Policy {
 
     fn set_authorization(&mut self, value: &str) {
         self.headers.remove("authorization");
-        self.headers.append_trusted("Authorization", value.as_bytes());
+        self.headers.append_valid("Authorization", value.as_bytes());
     }
 }

@@ -5,7 +5,7 @@ use http::Method;
 
 use crate::error::{Cause, Error, Invalid};
 use crate::form::Form;
-use crate::headers::Headers;
+use crate::headers::{FORBIDDEN_TRAILERS, Headers};
 use crate::redirect::Redirect;
 use crate::retry::Retry;
 use crate::target::{Credentials, Target};
@@ -117,6 +117,7 @@ impl Request {
     /// # Errors
     ///
     /// [`Cause::NotReplayable`] when its body or a part of its form is a stream, which is read once.
+    #[expect(clippy::result_large_err, reason = "it is returned once in a call, and is the type that shells report")]
     pub fn try_clone(&self) -> Result<Self, Error> {
         if self.has_streams() {
             return Err(Error {
@@ -161,12 +162,7 @@ impl Request {
     ///
     /// Those of [`Headers::append`].
     pub fn append_headers(&mut self, fields: &[(String, Vec<u8>)]) -> Result<(), Invalid> {
-        let mut headers = self.headers.clone();
-        for (name, value) in fields {
-            headers.append(name, value.as_slice())?;
-        }
-        self.headers = headers;
-        Ok(())
+        self.headers.append_all(fields.iter().map(|(name, value)| (name, value.as_slice())))
     }
 
     /// Sends no header of this name, neither the pool's nor the client's own.
@@ -190,7 +186,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// [`Invalid::HeaderValue`] when the token holds a CR, LF or NUL.
+    /// [`Invalid::HeaderValue`] when the token holds a control character other than a tab.
     pub fn bearer_auth(&mut self, token: &str) -> Result<(), Invalid> {
         let mut headers = self.headers.clone();
         headers.remove("authorization");
@@ -253,12 +249,14 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// Those of [`Headers::append`].
+    /// Those of [`Headers::append`], and [`Invalid::ForbiddenTrailer`] for a name of [`FORBIDDEN_TRAILERS`].
     pub fn set_trailers(&mut self, fields: &[(String, Vec<u8>)]) -> Result<(), Invalid> {
-        let mut trailers = Headers::default();
-        for (name, value) in fields {
-            trailers.append(name, value.as_slice())?;
+        let forbids = |name: &str| FORBIDDEN_TRAILERS.iter().any(|forbidden| forbidden.eq_ignore_ascii_case(name));
+        if let Some((name, _)) = fields.iter().find(|(name, _)| forbids(name)) {
+            return Err(Invalid::ForbiddenTrailer(name.clone()));
         }
+        let mut trailers = Headers::default();
+        trailers.append_all(fields.iter().map(|(name, value)| (name, value.as_slice())))?;
         self.trailers = trailers;
         Ok(())
     }
@@ -292,7 +290,7 @@ impl Request {
 
     fn set_authorization(&mut self, value: &str) {
         self.headers.remove("authorization");
-        self.headers.append_trusted("Authorization", value.as_bytes());
+        self.headers.append_valid("Authorization", value.as_bytes());
     }
 }
 
@@ -330,11 +328,6 @@ impl Body {
     /// A body of these pieces.
     pub fn new(pieces: Vec<Piece>) -> Self {
         Self { pieces }
-    }
-
-    /// The pieces in order.
-    pub fn pieces(&self) -> &[Piece] {
-        &self.pieces
     }
 
     /// Whether a piece of it is a stream.

@@ -181,15 +181,6 @@ impl Slots {
         next
     }
 
-    /// Gives up waiting; false when this ticket does not wait, since it has its slot already or is not known.
-    pub fn cancel(&mut self, ticket: Ticket) -> bool {
-        let waits = self.waits(ticket).is_some();
-        if waits {
-            self.release(ticket);
-        }
-        waits
-    }
-
     /// Ends the queue for good, and returns all who waited in the order they came. Slots in use stay so until they are released.
     pub fn close(&mut self) -> Vec<Ticket> {
         self.closed = true;
@@ -202,11 +193,6 @@ impl Slots {
             self.tickets.remove(ticket);
         }
         waiting
-    }
-
-    /// Whether the pool was closed.
-    pub fn is_closed(&self) -> bool {
-        self.closed
     }
 
     /// Whether this ticket waits where every slot is held by a delivered response, so that only the caller can end the wait.
@@ -236,11 +222,6 @@ impl Slots {
         u32::try_from(self.places.len()).unwrap_or(u32::MAX)
     }
 
-    /// Whether this origin is remembered.
-    pub fn remembers(&self, origin: &Origin) -> bool {
-        self.places.contains_key(origin)
-    }
-
     /// The origin at which this ticket waits.
     fn waits(&self, ticket: Ticket) -> Option<&Origin> {
         match self.tickets.get(&ticket)? {
@@ -255,5 +236,25 @@ impl Slots {
             let Some((_, origin)) = self.idle.pop_first() else { return };
             self.places.remove(&origin);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Target;
+
+    #[test]
+    fn the_origin_used_least_recently_is_forgotten_first() {
+        let mut slots = Slots::new(Some(1), WhenFull::Queue, 2);
+        let [a, b, c] = ["http://a.test", "http://b.test", "http://c.test"]
+            .map(|url| Target::parse(url).expect("a URL").0.origin().clone());
+        for (ticket, origin) in [(1, &a), (2, &b), (3, &a)] {
+            slots.acquire(origin, ticket);
+            slots.release(ticket);
+        }
+        slots.acquire(&c, 4);
+        assert_eq!(slots.origins(), 2);
+        assert_eq!([&a, &b, &c].map(|origin| slots.places.contains_key(origin)), [true, false, true]);
     }
 }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use url::{Position, Url};
 
 use crate::error::{BadLocation, Invalid};
+use crate::form;
 use crate::origin::{Origin, Scheme};
 
 /// The longest URL in bytes, once it is normalised.
@@ -116,7 +117,13 @@ impl Target {
     ///
     /// The query so far stays as it is, byte for byte.
     pub fn append_query(&mut self, name: &str, value: &str) {
-        self.url.query_pairs_mut().append_pair(name, value);
+        let pair = form::urlencode([(name, value)]);
+        let query = match self.url.query() {
+            None | Some("") => pair,
+            Some(query) if query.ends_with('&') => format!("{query}{pair}"),
+            Some(query) => format!("{query}&{pair}"),
+        };
+        self.url.set_query(Some(&query));
     }
 
     /// Checks that the URL has not grown too long by its query.
@@ -257,10 +264,10 @@ fn refused(text: &str, reason: String) -> Invalid {
     Invalid::Url { url: shown(text), reason }
 }
 
-/// The text of a URL that could not be parsed, safe to show.
+/// The text of a URL that was not parsed, safe to show: without userinfo, and not longer than it takes to recognise it.
 ///
 /// Where userinfo ends is unclear in such a text, as a password may hold a slash; so all before the last `@` is left out.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     /// Enough to recognise a URL by.
     const SHOWN: usize = 200;
     let safe = match text.rsplit_once('@') {

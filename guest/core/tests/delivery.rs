@@ -1,5 +1,5 @@
 //! A response on its way to the caller: lengths, limits, decoding and how a body ends.
-#![cfg(all(feature = "gzip", feature = "deflate", feature = "br"))]
+#![cfg(all(feature = "gzip", feature = "deflate", feature = "br", feature = "zstd"))]
 
 mod scenario;
 
@@ -9,11 +9,11 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use proptest::prelude::*;
-use urlpool_core::delivery::{Collected, Delivery, Part, RATIO_FROM, Read, Terms};
+use urlpool_core::delivery::{BARREN, Collected, Delivery, Part, RATIO_FROM, Read, Terms};
 use urlpool_core::error::SizeLimit;
 use urlpool_core::exchange::Head;
 use urlpool_core::timeouts::Clock;
-use urlpool_core::{Cause, ErrorCode, Headers, Kind, Phase, Timeouts};
+use urlpool_core::{Cause, Error, ErrorCode, Headers, Kind, Phase, Timeouts};
 
 use scenario::{Response, at, headers, millis, seconds};
 
@@ -167,6 +167,41 @@ fn what_is_at_hand_can_be_read_without_another_piece() {
     assert!(response.end().delivery.has_at_hand());
     assert!(answer(&[]).deliver().cut().delivery.has_at_hand());
     assert!(answer(&[]).status(204).deliver().delivery.has_at_hand());
+}
+
+/// Once a server that sent single bytes made a preload take sixty times its limit of memory.
+#[test]
+fn many_small_pieces_are_kept_as_few() {
+    let plain = noise(100_000);
+    let mut response = answer(&[]).deliver();
+    for byte in plain.chunks(1) {
+        response = response.chunk(byte.to_vec());
+        response.delivery.collect(u64::MAX, response.now);
+    }
+    response = response.end();
+    let (mut pieces, mut read) = (0, Vec::new());
+    while let Read::Bytes(bytes) = response.read(usize::MAX) {
+        pieces += 1;
+        read.extend_from_slice(&bytes);
+    }
+    assert!(read == plain && pieces <= 8, "{pieces} pieces");
+}
+
+#[test]
+fn large_and_small_pieces_stay_in_order() {
+    let plain = noise(200_000);
+    let mut response = answer(&[]).deliver();
+    let mut rest = &plain[..];
+    for size in [10, 20_000, 10, 10, 50_000, 100].into_iter().cycle() {
+        let (piece, after) = rest.split_at(size.min(rest.len()));
+        rest = after;
+        response = response.chunk(piece.to_vec());
+        response.delivery.collect(u64::MAX, response.now);
+        if rest.is_empty() {
+            break;
+        }
+    }
+    assert!(response.end().body() == plain);
 }
 
 #[test]
@@ -616,4 +651,46 @@ proptest! {
         prop_assert!(response.delivery.is_ended() && end != Read::Wait);
         prop_assert_eq!(response.drain(), (vec![], end));
     }
+}
+
+// --- bytes that decode to nothing ---
+
+/// How a body of these pieces, sent again and again, ends, and after how many bytes.
+fn without_end(coding: &str, start: &[u8], piece: &[u8]) -> (u64, Option<Error>) {
+    let mut response = encoded(coding).deliver().chunk(start.to_vec());
+    let mut sent = 0;
+    while sent < 4 * BARREN {
+        response = response.chunk(piece.to_vec());
+        sent += piece.len() as u64;
+        if let (_, Read::Fail(error)) = response.drain() {
+            return (sent, Some(error));
+        }
+    }
+    (sent, None)
+}
+
+/// Once a server could send such bytes for good: no limit counted them.
+#[test]
+fn a_body_that_decodes_to_nothing_ends_in_a_failure() {
+    let skipped = [&[0x50, 0x2a, 0x4d, 0x18, 0xf8, 0xff, 0, 0][..], &[0; 0xfff8]].concat();
+    let empty = gzip(b"").repeat(1000);
+    let after = vec![b'x'; 10_000];
+    for (coding, start, piece) in [
+        ("zstd", &[][..], &skipped),
+        ("gzip", &[], &empty),
+        ("gzip", &gzip(b"hello"), &after),
+        ("br", &brotli(b"hi"), &after),
+    ] {
+        let (sent, error) = without_end(coding, start, piece);
+        let error = error.expect("it fails");
+        assert_eq!(error.kind(), Kind::Undecodable);
+        assert!(error.to_string().contains("decode to nothing"), "{error}");
+        assert!((BARREN..=BARREN + 100_000).contains(&sent), "{coding}: {sent}");
+    }
+}
+
+#[test]
+fn a_body_of_many_small_members_is_read() {
+    let members = gzip(b"x").repeat(1000);
+    assert_eq!(without_end("gzip", b"", &members).1, None);
 }

@@ -494,6 +494,28 @@ fn a_private_header_does_not_cross_as_a_trailer_either() {
         run.with(|request| request.set_trailers(&trailers).unwrap()).send().hop(307, "/x").hop(307, "http://b.test/");
     let sent: Vec<_> = run.sent.iter().map(|sent| names(&sent.trailers)).collect();
     assert_eq!(sent, [vec!["x-signature", "x-sum"], vec!["x-signature", "x-sum"], vec!["x-sum"]]);
+    // Once the name alone still crossed.
+    let named: Vec<_> = run.sent.iter().filter_map(|sent| sent.headers.joined("trailer")).collect();
+    assert_eq!(named, ["x-signature, X-Sum", "x-signature, X-Sum", "X-Sum"]);
+}
+
+/// Once the userinfo of a location stood in the message, and whatever else a server put there, at any length.
+#[test]
+fn a_message_shows_a_location_without_userinfo_and_quoted() {
+    let location = format!("ftp://ann:secret@b.test/\u{9b}2J{}", "x".repeat(1000));
+    for (run, kind) in [
+        (scenario("GET", A), Kind::BadRedirect),
+        (scenario("GET", A).pool(|pool| pool.redirect = Redirect::default().with_limit(1)), Kind::TooManyRedirects),
+    ] {
+        let run = run.send();
+        let run = if kind == Kind::TooManyRedirects { run.hop(302, "/x") } else { run };
+        let error = run.answer(302, &[("Location", &location)]).error();
+        assert_eq!(error.kind(), kind);
+        let message = error.to_string();
+        assert!(message.contains("\"ftp://***@b.test/\\u{9b}2Jx") && message.len() < 400, "{message}");
+        assert!(!message.contains("secret"));
+        assert_eq!(error.cause.location(), Some(&*location));
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use urlpool_core::Invalid;
 use urlpool_core::form::{Encoded, Form, OCTET_STREAM, URLENCODED, urlencode};
-use urlpool_core::request::Piece;
+use urlpool_core::upload::{Upload, Want};
 
 #[test]
 fn f8_a_form_of_fields_is_urlencoded() {
@@ -58,7 +58,10 @@ fn a_stream_is_a_piece_of_its_own_with_its_length() {
     form.append_stream("f", "f", 3, Some(7), Some("text/plain")).expect("it is valid");
     assert!(form.has_streams());
     let encoded = form.encode([0; 16]).expect("it is valid");
-    assert_eq!(encoded.body.pieces()[1], Piece::Stream { index: 3, length: Some(7) });
+    let mut upload = Upload::new(encoded.body);
+    assert!(matches!(upload.want(usize::MAX), Want::Write(_)));
+    // One byte beyond its length, so that a stream that goes on is noticed.
+    assert_eq!(upload.want(usize::MAX), Want::Read { stream: 3, at_most: 8 });
 }
 
 #[test]
@@ -98,9 +101,9 @@ fn m20_a_chosen_boundary_that_occurs_in_the_content_is_refused() {
 }
 
 fn body(encoded: &Encoded) -> Vec<u8> {
-    let bytes = encoded.body.pieces().iter().flat_map(|piece| match piece {
-        Piece::Bytes(bytes) => bytes.to_vec(),
-        Piece::Stream { .. } => Vec::new(),
-    });
-    bytes.collect()
+    let (mut upload, mut bytes) = (Upload::new(encoded.body.clone()), Vec::new());
+    while let Want::Write(more) = upload.want(usize::MAX) {
+        bytes.extend_from_slice(&more);
+    }
+    bytes
 }

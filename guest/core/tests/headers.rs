@@ -17,7 +17,7 @@ fn h4_h5_order_and_letters_stay_and_lookup_ignores_case() {
 #[test]
 fn h3_repetitions_are_joined_by_a_comma() {
     let mut headers = fields(&[("Via", "1"), ("via", "2")]);
-    headers.append_trusted("latin", b"caf\xe9".as_slice());
+    headers.append_received("latin", b"caf\xe9".as_slice());
     assert_eq!(headers.joined("VIA").as_deref(), Some("1, 2"));
     assert_eq!(headers.joined("latin").as_deref(), Some("caf\u{fffd}"));
     assert_eq!(headers.joined("none"), None);
@@ -116,8 +116,18 @@ fn the_count_of_a_section_is_no_less_than_that_of_wasmtime() {
 #[test]
 fn a_response_is_shown_as_it_is() {
     let mut headers = Headers::new();
-    headers.append_trusted("Connection", "close");
+    headers.append_received("Connection", "close");
     assert_eq!(headers.get("connection"), Some(&b"close"[..]));
+}
+
+/// Once whatever printed a request printed what lets others in.
+#[test]
+fn values_that_are_secrets_are_not_shown() {
+    let mut headers = fields(&[("authorization", "s1"), ("COOKIE", "s2"), ("X-A", "1")]);
+    headers.append_received("Proxy-Authorization", "s3");
+    headers.append_received("Set-Cookie", "s4");
+    let shown = r#"[("authorization", "***"), ("COOKIE", "***"), ("X-A", "1"), ("Proxy-Authorization", "***"), ("Set-Cookie", "***")]"#;
+    assert_eq!(format!("{headers:?}"), shown);
 }
 
 fn fields(fields: &[(&str, &str)]) -> Headers {

@@ -31,7 +31,7 @@ fn target(url: &str) -> Target {
 fn headers(fields: &[(&str, &str)]) -> Headers {
     let mut headers = Headers::new();
     for (name, value) in fields {
-        headers.append_trusted(name, value.as_bytes());
+        headers.append_received(name, value.as_bytes());
     }
     headers
 }
@@ -365,7 +365,7 @@ proptest! {
     fn no_location_panics_or_leads_secrets_astray(location in proptest::collection::vec(any::<u8>(), 0..60)) {
         let sent = get("http://a.test/x");
         let mut response = Headers::new();
-        response.append_trusted("location", location);
+        response.append_received("location", location);
         let from = HopFrom {
             method: &sent.method,
             target: &sent.target,

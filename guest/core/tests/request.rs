@@ -274,6 +274,17 @@ fn trailers_are_named_and_the_body_before_them_has_no_length() {
 }
 
 #[test]
+fn fields_that_frame_or_authorize_do_not_come_after_the_body() {
+    let mut request = Request::create("POST", "http://a.test/").unwrap();
+    for name in ["Content-Length", "content-encoding", "Authorization", "TRAILER", "TE"] {
+        let trailers = [("X-Sum".to_owned(), b"1".to_vec()), (name.to_owned(), b"1".to_vec())];
+        assert_eq!(request.set_trailers(&trailers), Err(Invalid::ForbiddenTrailer(name.to_owned())));
+    }
+    let trailers = [("Transfer-Encoding".to_owned(), b"chunked".to_vec())];
+    assert!(matches!(request.set_trailers(&trailers), Err(Invalid::ForbiddenHeader(_))));
+}
+
+#[test]
 fn trailers_alone_make_a_body() {
     let sent = post().with(|request| request.set_trailers(&[("X-Sum".to_owned(), b"1".to_vec())]).unwrap());
     let sent = sent.outbound();

@@ -114,7 +114,7 @@ impl Script {
 fn retry_after_headers(values: &[&str]) -> Headers {
     let mut headers = Headers::new();
     for value in values {
-        headers.append_trusted("Retry-After", value.as_bytes());
+        headers.append_received("Retry-After", value.as_bytes());
     }
     headers
 }

@@ -223,6 +223,22 @@ fn f1_f2_pairs_are_appended_before_the_fragment() {
     assert_eq!(target.path_with_query(), "/?a=1");
 }
 
+/// Once a query that ended so got a second separator.
+#[test]
+fn a_separator_at_the_end_of_the_query_serves() {
+    for (url, expected) in [
+        ("http://a.test/p?x=9&", "/p?x=9&a=1"),
+        ("http://a.test/p?x=9&&#f", "/p?x=9&&a=1"),
+        ("http://a.test/p?&", "/p?&a=1"),
+        ("http://a.test/p?x=%26", "/p?x=%26&a=1"),
+        ("http://a.test/p?'|\"", "/p?%27%7C%22&a=1"),
+    ] {
+        let mut target = parse(url);
+        target.append_query("a", "1");
+        assert_eq!(target.path_with_query(), expected, "{url}");
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_is_parsed_can_be_sent_and_parses_to_itself(text in "\\PC{0,40}") {

@@ -11,7 +11,6 @@ pub(super) struct Brotli {
     /// Whether a byte came.
     begun: bool,
     ended: bool,
-    trailing: bool,
 }
 
 impl Default for Brotli {
@@ -19,7 +18,7 @@ impl Default for Brotli {
         // Strict: windows beyond the 16 MiB of RFC 7932 are no part of the coding `br`.
         let state =
             BrotliState::new_strict(StandardAlloc::default(), StandardAlloc::default(), StandardAlloc::default());
-        Self { state, begun: false, ended: false, trailing: false }
+        Self { state, begun: false, ended: false }
     }
 }
 
@@ -55,8 +54,7 @@ impl Codec for Brotli {
                 BrotliResult::ResultFailure => return Err("holds what is not brotli"),
             }
         }
-        if self.ended && consumed < input.len() {
-            self.trailing = true;
+        if self.ended {
             consumed = input.len();
         }
         Ok(Stepped { consumed, full: false })
@@ -64,10 +62,6 @@ impl Codec for Brotli {
 
     fn is_whole(&self) -> bool {
         self.ended || !self.begun
-    }
-
-    fn trailing(&self) -> bool {
-        self.trailing
     }
 }
 

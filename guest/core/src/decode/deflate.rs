@@ -6,7 +6,6 @@ use super::{Codec, Reason, Stepped};
 #[derive(Debug, Default)]
 pub(super) struct Deflate {
     state: State,
-    trailing: bool,
 }
 
 #[derive(Debug, Default)]
@@ -41,8 +40,7 @@ impl Codec for Deflate {
                 State::Body(body) => {
                     let step = body.step(&input[consumed..], out, limit)?;
                     consumed += step.consumed;
-                    if body.has_ended() && consumed < input.len() {
-                        self.trailing = true;
+                    if body.has_ended() {
                         consumed = input.len();
                     }
                     return Ok(Stepped { consumed, full: step.full });
@@ -58,10 +56,6 @@ impl Codec for Deflate {
             State::First(_) => false,
             State::Body(body) => body.has_ended(),
         }
-    }
-
-    fn trailing(&self) -> bool {
-        self.trailing
     }
 }
 

@@ -20,7 +20,6 @@ pub(super) struct Gzip {
     number: u64,
     /// Whether a member ended before this one.
     members: bool,
-    trailing: bool,
 }
 
 /// The part of a member that comes next.
@@ -57,7 +56,6 @@ impl Default for Gzip {
             flags: 0,
             number: 0,
             members: false,
-            trailing: false,
         }
     }
 }
@@ -77,10 +75,7 @@ impl Codec for Gzip {
                     }
                     self.enter(State::Tail);
                 }
-                State::After => {
-                    self.trailing = true;
-                    consumed = input.len();
-                }
+                State::After => consumed = input.len(),
                 State::Fixed
                 | State::ExtraLength
                 | State::Extra(_)
@@ -113,10 +108,6 @@ impl Codec for Gzip {
             | State::Tail => false,
         }
     }
-
-    fn trailing(&self) -> bool {
-        self.trailing || (self.members && self.state == State::Fixed && self.seen > 0)
-    }
 }
 
 impl Gzip {
@@ -139,7 +130,6 @@ impl Gzip {
                 if !self.members {
                     return Err("does not begin with the bytes of gzip");
                 }
-                self.trailing = true;
                 self.enter(State::After);
             }
             (State::Fixed, 4) => {

@@ -150,7 +150,8 @@ pub struct Progress {
 
 /// Undoes codings.
 ///
-/// The output is the same however the input is cut. A body without a byte is an empty body in every coding.
+/// The output is the same however the input is cut. A body without a byte is an empty body in every coding. Bytes after the end
+/// of the coded body are ignored, as every client does.
 #[derive(Debug)]
 pub struct Decoder {
     /// The coding applied last, and so to be undone first, in front.
@@ -178,13 +179,21 @@ impl Decoder {
     ///
     /// [`DecodeError`] when the input does not match the coding. What was decoded before it is in `out`.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>, room: usize) -> Result<Progress, DecodeError> {
-        let limit = out.len().saturating_add(room.max(1));
+        let before = out.len();
+        let limit = before.saturating_add(room.max(1));
         let held = usize::from(self.held && !input.is_empty());
         let step = run(&mut self.stages, &mut self.between, &input[held..], out, limit)?;
         let taken = held + step.consumed;
         // The caller asks again as long as input is left, so one byte stays left while output is.
         self.held = if input.is_empty() { self.held } else { step.full && taken == input.len() };
-        Ok(Progress { consumed: taken - usize::from(self.held && !input.is_empty()) })
+        let consumed = taken - usize::from(self.held && !input.is_empty());
+        // The caller asks again as long as input is left, so one that does not get on would never end.
+        match self.stages.first() {
+            Some(stage) if consumed == 0 && !input.is_empty() && out.len() == before => {
+                Err(stage.failed("its decoder does not get on"))
+            }
+            Some(_) | None => Ok(Progress { consumed }),
+        }
     }
 
     /// Ends the body, once all input was consumed.
@@ -197,11 +206,6 @@ impl Decoder {
             stage.check_end()?;
         }
         Ok(())
-    }
-
-    /// Whether there were bytes after the end of the coded body, which are ignored, as every client does.
-    pub fn trailing(&self) -> bool {
-        self.stages.iter().any(|stage| stage.codec.trailing())
     }
 }
 
@@ -241,9 +245,6 @@ trait Codec: fmt::Debug {
 
     /// Whether the body may end here.
     fn is_whole(&self) -> bool;
-
-    /// Whether bytes after the end were ignored.
-    fn trailing(&self) -> bool;
 }
 
 #[derive(Debug)]
@@ -303,5 +304,33 @@ fn run(
         let step = first.step(&input[consumed..], waiting, BETWEEN)?;
         consumed += step.consumed;
         more = step.full;
+    }
+}
+
+#[cfg(all(test, feature = "gzip"))]
+mod tests {
+    use super::*;
+
+    /// A codec that takes nothing and gives nothing.
+    #[derive(Debug)]
+    struct Stuck;
+
+    impl Codec for Stuck {
+        fn step(&mut self, _: &[u8], _: &mut Vec<u8>, _: usize) -> Result<Stepped, Reason> {
+            Ok(Stepped { consumed: 0, full: false })
+        }
+
+        fn is_whole(&self) -> bool {
+            true
+        }
+    }
+
+    /// No input is known that does this to a real one; it would have kept its reader for good.
+    #[test]
+    fn a_decoder_that_does_not_get_on_fails() {
+        let stage = Stage { coding: Coding::Gzip, codec: Box::new(Stuck) };
+        let mut decoder = Decoder { stages: vec![stage], between: Vec::new(), held: false };
+        assert_eq!(decoder.push(b"", &mut Vec::new(), 9), Ok(Progress { consumed: 0 }));
+        assert!(decoder.push(b"x", &mut Vec::new(), 9).is_err());
     }
 }

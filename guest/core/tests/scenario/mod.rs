@@ -26,7 +26,7 @@ pub(crate) fn millis(millis: u64) -> Duration {
 pub(crate) fn headers(fields: &[(&str, &str)]) -> Headers {
     let mut headers = Headers::new();
     for (name, value) in fields {
-        headers.append_trusted(name, value.as_bytes());
+        headers.append_received(name, value.as_bytes());
     }
     headers
 }

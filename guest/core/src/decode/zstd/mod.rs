@@ -33,7 +33,6 @@ pub(super) struct Zstd {
     block: Block,
     /// Whether a frame ended before.
     frames: bool,
-    trailing: bool,
 }
 
 /// The part of a frame that comes next.
@@ -86,7 +85,6 @@ impl Default for Zstd {
             pending: 0,
             block: Block::default(),
             frames: false,
-            trailing: false,
         }
     }
 }
@@ -115,10 +113,7 @@ impl Codec for Zstd {
                         return Ok(Stepped { consumed, full: false });
                     }
                 }
-                State::After => {
-                    self.trailing |= !rest.is_empty();
-                    return Ok(Stepped { consumed: input.len(), full: false });
-                }
+                State::After => return Ok(Stepped { consumed: input.len(), full: false }),
                 state => {
                     let missing = state.size() - self.part.len();
                     let taken = rest.len().min(missing);
@@ -153,10 +148,6 @@ impl Codec for Zstd {
             | State::Skip(_) => false,
         }
     }
-
-    fn trailing(&self) -> bool {
-        self.trailing || (self.frames && self.state == State::Magic && !self.part.is_empty())
-    }
 }
 
 impl Zstd {
@@ -166,10 +157,7 @@ impl Zstd {
             State::Magic => match number(part) {
                 0xfd2f_b528 => Ok(State::Descriptor),
                 0x184d_2a50..=0x184d_2a5f => Ok(State::SkipLength),
-                _ if self.frames => {
-                    self.trailing = true;
-                    Ok(State::After)
-                }
+                _ if self.frames => Ok(State::After),
                 _ => Err("does not begin with the bytes of zstd"),
             },
             State::SkipLength => {
