@@ -115,7 +115,7 @@ impl Attempt {
                     if output.write(&bytes).is_err() {
                         return self.stop(exchange, now);
                     }
-                    exchange.accepted(now);
+                    exchange.accepted(bytes.len() as u64, now);
                 }
                 Want::Read { stream, at_most } => match sources[stream].stream.read(at_most) {
                     Ok(bytes) if bytes.is_empty() => {

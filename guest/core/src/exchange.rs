@@ -197,9 +197,9 @@ impl Exchange {
     }
 
     /// Takes note that the host accepted some of the body.
-    pub fn accepted(&mut self, now: Now) {
+    pub fn accepted(&mut self, bytes: u64, now: Now) {
         if let State::Sending(attempt) = &mut self.state {
-            attempt.accepted(now.mono);
+            attempt.accepted(bytes, now.mono);
         }
     }
 

@@ -222,7 +222,7 @@ impl Clock {
 
     /// The clock of an attempt that is handed to the host now.
     pub fn attempt(&self, now: Instant) -> AttemptClock {
-        AttemptClock { call: self.clone(), progress: now, proven: false, sent: false }
+        AttemptClock { call: self.clone(), progress: now, taken: 0, proven: false, sent: false }
     }
 
     /// The nearer of this moment and the end of the call; the phase itself when they are one.
@@ -235,6 +235,9 @@ impl Clock {
     }
 }
 
+/// What no known host takes of a body before it has a connection: wasmtime holds back 2 MiB by default.
+const HELD_BACK: u64 = 4 * 1024 * 1024;
+
 /// The time of one attempt, from the moment it is handed to the host to the head of the response.
 ///
 /// A guest does not see when the connection is made. So until something proves that it is, the
@@ -244,16 +247,19 @@ impl Clock {
 pub struct AttemptClock {
     call: Clock,
     progress: Instant,
+    taken: u64,
     proven: bool,
     sent: bool,
 }
 
 impl AttemptClock {
-    /// The host took some of the body: sending does not pause.
+    /// The host took so many bytes of the body: sending does not pause.
     ///
-    /// That proves no connection, since a host takes a little before it has one.
-    pub fn accepted(&mut self, now: Instant) {
+    /// A host takes some before it has a connection. More than any known one holds back proves that it has.
+    pub fn accepted(&mut self, bytes: u64, now: Instant) {
         self.progress = now;
+        self.taken = self.taken.saturating_add(bytes);
+        self.proven |= self.taken > HELD_BACK;
     }
 
     /// The host took more of the body after it had no room: the connection is there, and it moves.

@@ -158,7 +158,7 @@ fn each_state_has_the_deadline_of_its_phase() {
     // Until something proves a connection, the limit of connecting is added.
     assert_eq!(run.deadline(), Some((Phase::Write, seconds(50))));
     run = run.after(seconds(49));
-    run.exchange.accepted(run.now());
+    run.exchange.accepted(1, run.now());
     assert_eq!(run.deadline(), Some((Phase::Write, seconds(50))));
     run = run.after(seconds(2));
     run.exchange.wrote(run.now());

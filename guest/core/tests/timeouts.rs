@@ -126,13 +126,22 @@ fn writing_may_connect_first() {
 fn a_body_that_comes_slowly_is_not_a_pause() {
     let mut attempt = begun(&Timeouts::default()).attempt(at(0));
     for second in 1..=120 {
-        attempt.accepted(at(second));
+        attempt.accepted(1, at(second));
     }
     // Nothing proves the connection yet, so making it is still allowed for.
     assert_eq!(attempt.nearest(), deadline(190, Phase::Write));
     attempt.wrote(at(121));
-    attempt.accepted(at(122));
+    attempt.accepted(1, at(122));
     assert_eq!(attempt.nearest(), deadline(182, Phase::Write));
+}
+
+#[test]
+fn more_than_a_host_holds_back_proves_the_connection() {
+    let mut attempt = begun(&Timeouts::default().with_write(Some(seconds(5)))).attempt(at(2));
+    attempt.accepted(4 << 20, at(3));
+    assert_eq!(attempt.nearest(), deadline(18, Phase::Write));
+    attempt.accepted(1, at(3));
+    assert_eq!(attempt.nearest(), deadline(8, Phase::Write));
 }
 
 #[test]
