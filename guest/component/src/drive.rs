@@ -195,7 +195,7 @@ pub(crate) fn wait_for(pollable: &Pollable, until: Option<Instant>) -> bool {
 }
 
 /// The result of an exchange that has finished; an error comes with the handles that lent a pollable.
-pub(crate) fn take(ticket: Ticket) -> Option<Result<Arrived, (Error, Kept)>> {
+pub(crate) fn take(ticket: Ticket) -> Option<Result<Arrived, Box<(Error, Kept)>>> {
     REACTOR.with_borrow_mut(|reactor| reactor.running.remove(&ticket)?.into_result())
 }
 

@@ -275,7 +275,10 @@ fn finish(ticket: Ticket) -> Result<wit_messages::Response, wit_messages::Error>
     drive::wait_all(&[ticket]);
     match drive::take(ticket) {
         Some(Ok(arrived)) => Ok(Response::wrap(arrived)),
-        Some(Err((error, kept))) => Err(convert::error_keeping(error, kept)),
+        Some(Err(failed)) => {
+            let (error, kept) = *failed;
+            Err(convert::error_keeping(error, kept))
+        }
         None => {
             let cause = Cause::Other("the response was handed over before".to_owned());
             Err(convert::error(urlpool_core::Error::new(cause)))

@@ -49,9 +49,9 @@ impl Running {
     }
 
     /// What it came to; an error comes with the handles that lent a pollable.
-    pub(crate) fn into_result(self) -> Option<Result<Arrived, (Error, Kept)>> {
+    pub(crate) fn into_result(self) -> Option<Result<Arrived, Box<(Error, Kept)>>> {
         let kept = self.kept;
-        self.result.map(|result| result.map_err(|error| (error, kept)))
+        self.result.map(|result| result.map_err(|error| Box::new((error, kept))))
     }
 
     /// Goes on after this event.

@@ -25,7 +25,7 @@ pub const RATIO_FROM: u64 = 1024 * 1024;
 
 /// How many encoded bytes may decode to nothing: 1 MiB.
 ///
-/// Each decoded byte makes up for [`MADE_UP`] of them, so this counts those that bring nothing: empty members, frames to skip, and
+/// Each decoded byte makes up for 64 of them, so this counts those that bring nothing: empty members, frames to skip, and
 /// what follows the end. They pass every other limit, as those count decoded bytes.
 pub const BARREN: u64 = 1024 * 1024;
 
