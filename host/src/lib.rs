@@ -266,3 +266,20 @@ impl HostBuilder {
         Ok(Host { shared: Arc::new(Shared { connections, waits: self.waits, drain: self.drain }) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_docs() {
+        let builder = HostBuilder::default();
+        let limits = &builder.limits;
+        assert_eq!((limits.per_origin, limits.total, limits.idle_per_origin), (32, 256, 32));
+        assert_eq!(limits.idle_timeout, Duration::from_secs(90));
+        assert_eq!((builder.drain.bytes, builder.drain.within), (64 * 1024, Duration::from_millis(250)));
+        assert_eq!(builder.acquire_timeout, Duration::from_secs(30));
+        let waits = builder.waits;
+        assert_eq!([waits.connect, waits.first_byte, waits.between_bytes], [Duration::from_secs(60); 3]);
+    }
+}

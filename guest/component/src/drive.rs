@@ -26,7 +26,7 @@ thread_local! {
     static GRANTED: RefCell<VecDeque<Ticket>> = RefCell::default();
 }
 
-/// The most pieces of a body that one exchange takes before the others have their turn.
+/// The most pieces of a body that one exchange takes or gives before the others have their turn.
 pub(crate) const PIECES: usize = 16;
 
 /// How many unfinished requests a pool keeps for those who read the raw answers to them.

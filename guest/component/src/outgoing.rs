@@ -14,6 +14,7 @@ use wasip2::io::poll::Pollable;
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
 use crate::body::Kept;
+use crate::drive::PIECES;
 use crate::{clock, convert};
 
 /// How soon an event loop looks again at what has no pollable to lend.
@@ -56,6 +57,8 @@ pub(crate) struct Unfinished {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waits {
     Nothing,
+    /// The others' turn, though there was room still.
+    Turn,
     Room,
     Source(usize),
 }
@@ -93,9 +96,9 @@ impl Attempt {
         })
     }
 
-    /// Writes as much of the body as there is room and content for.
+    /// Writes as much of the body as there is room and content for, and as one turn allows.
     pub(crate) fn write(&mut self, exchange: &mut Exchange, sources: &mut [Source], now: Now) -> Result<(), Failure> {
-        loop {
+        for _ in 0..PIECES {
             let Some(output) = self.upload.as_ref().and_then(|upload| upload.output.as_ref()) else { return Ok(()) };
             let room = match output.check_write() {
                 Ok(room) => usize::try_from(room).unwrap_or(usize::MAX),
@@ -138,6 +141,8 @@ impl Attempt {
                 Want::Done => return self.finish(exchange, now),
             }
         }
+        self.waits = Waits::Turn;
+        Ok(())
     }
 
     /// The answer, once its pollable was ready.
@@ -152,7 +157,7 @@ impl Attempt {
     pub(crate) fn watch<'a>(&'a mut self, sources: &'a mut [Source], mut each: impl FnMut(Watched, &'a Pollable)) {
         match self.waits {
             Waits::Nothing => {}
-            Waits::Room => {
+            Waits::Turn | Waits::Room => {
                 if let Some(Unfinished { room, output: Some(output), .. }) = &mut self.upload {
                     each(Watched::Body, room.get_or_insert_with(|| output.subscribe()));
                 }

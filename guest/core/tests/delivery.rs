@@ -1,4 +1,7 @@
 //! A response on its way to the caller: lengths, limits, decoding and how a body ends.
+//!
+//! Longer than most files: how a body can end, by how it is read and what it is held to, is a table of many cells.
+
 #![cfg(all(feature = "gzip", feature = "deflate", feature = "br", feature = "zstd"))]
 
 mod scenario;

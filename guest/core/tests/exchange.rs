@@ -1,4 +1,6 @@
 //! The order of one call: slots, attempts, hops, delays and delivery.
+//!
+//! Longer than most files: each edge of the step graph has its facts here, and reads as one story.
 
 mod scenario;
 

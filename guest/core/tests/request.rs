@@ -1,4 +1,6 @@
 //! What is sent: the request, what the pool adds, and what is refused before any I/O.
+//!
+//! Longer than most files: every header that is added, kept or refused has a fact of its own.
 
 mod scenario;
 

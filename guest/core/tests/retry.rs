@@ -1,4 +1,6 @@
 //! When a request is sent again.
+//!
+//! Longer than most files: causes, limits, methods and waits are judged together, and so are tested side by side.
 
 use std::time::{Duration, SystemTime};
 
