@@ -172,15 +172,7 @@ async fn a_stalled_body_that_is_dropped_delays_nobody_for_long() {
 #[tokio::test]
 async fn small_chunks_are_handed_out_together() {
     let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", "1\r\nx\r\n".repeat(1000));
-    let server = Server::start(move |mut peer, _| {
-        let answer = answer.clone();
-        async move {
-            while peer.request().await.is_some() {
-                peer.send(&answer).await;
-            }
-        }
-    })
-    .await;
+    let server = Server::always(answer).await;
     let mut body = get(&host(), &server).await.unwrap().into_body();
     let (mut pieces, mut bytes) = (0, 0);
     while let Some(frame) = body.frame().await {

@@ -73,15 +73,7 @@ async fn interim_responses_without_end_are_too_large() {
 #[tokio::test]
 async fn many_interim_responses_are_not() {
     let answer = format!("{}{OK}", "HTTP/1.1 102 Processing\r\n\r\n".repeat(10_000));
-    let server = Server::start(move |mut peer, _| {
-        let answer = answer.clone();
-        async move {
-            while peer.request().await.is_some() {
-                peer.send(&answer).await;
-            }
-        }
-    })
-    .await;
+    let server = Server::always(answer).await;
     let host = host();
     for _ in 0..5 {
         assert_eq!(text(get(&host, &server).await).await, Ok("ok".into()));

@@ -58,10 +58,14 @@ impl Server {
     }
 
     /// Answers every request on every connection with the same bytes.
-    pub async fn always(answer: &'static str) -> Self {
-        Self::start(move |mut peer, _| async move {
-            while peer.request().await.is_some() {
-                peer.send(answer).await;
+    pub async fn always(answer: impl Into<Arc<str>>) -> Self {
+        let answer = answer.into();
+        Self::start(move |mut peer, _| {
+            let answer = answer.clone();
+            async move {
+                while peer.request().await.is_some() {
+                    peer.send(&answer).await;
+                }
             }
         })
         .await
