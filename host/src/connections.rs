@@ -7,11 +7,14 @@
 //!
 //! [`idle`]: crate::idle
 
-use crate::connect::{Connector, Key, READ_BUFFER, Traffic, Wire};
+use crate::connect::Connector;
 use crate::error::Failure;
 use crate::idle::{Book, Effect, Id, Limits, Take, Ticket};
+use crate::key::Key;
+use crate::route::Route;
 use crate::stats::{Close, Stats};
 use crate::upload::Upload;
+use crate::wire::{READ_BUFFER, Traffic, Wire};
 use futures::task::noop_waker_ref;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -96,7 +99,7 @@ impl Connections {
         permit: Arc<Permit>,
         within: Duration,
     ) -> Result<Lease, Failure> {
-        let wire = self.connector.connect(key, within).await?;
+        let wire = self.connector.connect(key, &Route::default(), within).await?;
         let traffic = wire.traffic();
         let handshake = http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(wire)).await;
         let (sender, driver) = handshake.map_err(|error| Failure::http(&error, false))?;

@@ -52,6 +52,8 @@ pub enum Failure {
     Unavailable,
     /// No route leads to the address (`destination-IP-unroutable`).
     Unroutable,
+    /// The egress policy denies the address (`destination-IP-prohibited`).
+    Prohibited,
     /// TCP and TLS were not done within the connect timeout (`connection-timeout`).
     ConnectTimeout,
     /// No connection came free in time, or the system has none left (`connection-limit-reached`).
@@ -71,8 +73,11 @@ pub enum Failure {
         /// The alert's name.
         name: String,
     },
-    /// The guest may not ask for this: a CONNECT, or userinfo in the authority (`HTTP-request-denied`).
+    /// The guest may not ask for this: a host that the egress policy denies, a CONNECT, or userinfo in the authority
+    /// (`HTTP-request-denied`).
     Denied,
+    /// The proxy wants other credentials, or does not do what a proxy does (`configuration-error`).
+    Proxy,
     /// The URI has no usable host or port (`HTTP-request-URI-invalid`).
     Uri,
     /// The request's body ended early or with an error (`HTTP-protocol-error`).
@@ -176,6 +181,7 @@ impl fmt::Display for Failure {
             Self::Refused => f.write_str("connect: refused"),
             Self::Unavailable => f.write_str("connect: destination unavailable"),
             Self::Unroutable => f.write_str("connect: no route to the address"),
+            Self::Prohibited => f.write_str("connect: address not allowed"),
             Self::ConnectTimeout => f.write_str("connect: timed out"),
             Self::LimitReached => f.write_str("connect: no connection came free"),
             Self::Terminated => f.write_str("connection: closed before the response"),
@@ -184,6 +190,7 @@ impl fmt::Display for Failure {
             Self::TlsProtocol => f.write_str("TLS: protocol error"),
             Self::TlsAlert { name, .. } => write!(f, "TLS: refused with alert {name}"),
             Self::Denied => f.write_str("request: not allowed"),
+            Self::Proxy => f.write_str("proxy: refused"),
             Self::Uri => f.write_str("request: URI without usable host or port"),
             Self::RequestBody => f.write_str("request: body not finished"),
             Self::Incomplete => f.write_str("response: ended early"),

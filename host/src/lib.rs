@@ -26,20 +26,26 @@
 mod body;
 mod connect;
 mod connections;
+mod egress;
 mod error;
 mod head;
 mod hooks;
 mod idle;
+mod key;
 mod resend;
 mod resolve;
+mod route;
 mod send;
 mod stats;
 mod upload;
+mod wire;
 
 pub use body::ResponseBody;
+pub use egress::Egress;
 pub use error::{Error, Failure};
 pub use hooks::{Hooks, State, add_to_linker};
 pub use resolve::{Overrides, Resolve, System};
+pub use route::Versions;
 pub use stats::Stats;
 
 use body::Drain;

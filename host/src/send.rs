@@ -1,13 +1,14 @@
 //! One request: take a connection, send, watch the answer, and send again where that is safe.
 
 use crate::body::{Drain, ResponseBody};
-use crate::connect::{Key, Traffic};
 use crate::connections::{Connections, Handout, Lease};
 use crate::error::Failure;
 use crate::head;
+use crate::key::Key;
 use crate::resend::{self, Death, Resend};
 use crate::stats::Close;
 use crate::upload::{BodyError, Progress, Source, Upload};
+use crate::wire::Traffic;
 use bytes::Bytes;
 use http::header::{Entry, HOST};
 use http::request::Parts;

@@ -1,7 +1,7 @@
 //! A request's body on its way to the wire: kept for a resend, and stopped once the answer arrives.
 
-use crate::connect::Traffic;
 use crate::resend::KEPT;
+use crate::wire::Traffic;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
