@@ -51,6 +51,16 @@ impl Rig {
         self.client_of(&host).await
     }
 
+    /// A fresh instance in a fresh host that believes this server, with these settings.
+    pub async fn client_for(
+        &self,
+        server: &Server,
+        settings: impl FnOnce(HostBuilder) -> HostBuilder,
+    ) -> Result<Client> {
+        let host = settings(server.trusted_by(Host::builder())?).build()?;
+        self.client_of(&host).await
+    }
+
     /// A fresh instance in this host.
     pub async fn client_of(&self, host: &Host) -> Result<Client> {
         Ok(Client::new(self.program.session(Transport::Pooled(host.clone())).await?))
@@ -72,15 +82,18 @@ impl Rig {
 
     /// A fresh instance in a fresh host that finds `server` at this name, whatever the port.
     pub async fn client_resolving(&self, name: &str, server: &Server) -> Result<Client> {
-        let names = Names(HashMap::from([(name.to_owned(), vec![server.port()])]));
-        self.client_with(|host| host.resolver(Arc::new(names))).await
+        self.client_finding(name, &[server.port()]).await
     }
 
     /// A fresh instance in a fresh host that finds these ports of this machine at this name, in this order.
     pub async fn client_finding(&self, name: &str, ports: &[u16]) -> Result<Client> {
-        let names = Names(HashMap::from([(name.to_owned(), ports.to_vec())]));
-        self.client_with(|host| host.resolver(Arc::new(names))).await
+        self.client_with(|host| host.resolver(finding(name, ports))).await
     }
+}
+
+/// Finds these ports of this machine at this name, in this order, whatever port is asked for, and knows no other name.
+pub(crate) fn finding(name: &str, ports: &[u16]) -> Arc<dyn Resolve> {
+    Arc::new(Names(HashMap::from([(name.to_owned(), ports.to_vec())])))
 }
 
 /// Names, and the loopback ports they lead to whatever port is asked for.
