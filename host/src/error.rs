@@ -171,6 +171,27 @@ impl Failure {
         }
         if answered { Self::Protocol } else { Self::Terminated }
     }
+
+    /// What an error of h2 means, `answered` telling whether the head of the response had come.
+    pub(crate) fn http2(error: &h2::Error, answered: bool) -> Self {
+        let lost = if answered { Self::Incomplete } else { Self::Terminated };
+        if let Some(io) = error.get_io() {
+            return match Self::io(io) {
+                Self::Incomplete | Self::Terminated => lost,
+                failure => failure,
+            };
+        }
+        if error.is_remote() {
+            return lost;
+        }
+        match error.reason() {
+            // h2 refuses by itself what is larger than it was told to take.
+            Some(h2::Reason::REFUSED_STREAM) => Self::HeadTooLarge,
+            Some(_) => Self::Protocol,
+            // The connection was given up before the request went out on it.
+            None => lost,
+        }
+    }
 }
 
 impl fmt::Display for Failure {
