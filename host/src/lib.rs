@@ -32,6 +32,7 @@ mod head;
 mod hooks;
 mod idle;
 mod key;
+mod network;
 mod resend;
 mod resolve;
 mod route;
