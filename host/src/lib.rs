@@ -36,6 +36,7 @@ mod idle;
 mod incoming;
 mod key;
 mod lease;
+mod network;
 mod proxy;
 mod resend;
 mod resolve;
