@@ -4,28 +4,10 @@
 
 mod rig;
 
-use bytes::Bytes;
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
-use rig::{OK, Server, host, post, text, until};
+use http_body_util::BodyExt;
+use rig::{OK, Server, data, fed, host, post, text, until};
 use std::time::Duration;
-use tokio::sync::mpsc;
 use urlpool_host::{Failure, Host, Timeouts};
-
-type Frames = mpsc::UnboundedSender<Result<Frame<Bytes>, std::io::Error>>;
-
-/// A POST whose body the test feeds.
-fn fed(
-    uri: String,
-) -> (Frames, http::Request<impl http_body::Body<Data = Bytes, Error = std::io::Error> + Send + 'static>) {
-    let (frames, mut fed) = mpsc::unbounded_channel();
-    let stream = futures::stream::poll_fn(move |cx| fed.poll_recv(cx));
-    (frames, http::Request::post(uri).body(StreamBody::new(stream)).unwrap())
-}
-
-fn data(bytes: &str) -> Result<Frame<Bytes>, std::io::Error> {
-    Ok(Frame::data(Bytes::copy_from_slice(bytes.as_bytes())))
-}
 
 #[tokio::test]
 async fn a_known_body_has_its_length_and_another_is_chunked() {

@@ -1,16 +1,26 @@
-//! A raw server that does what a test tells it, and short words for sending requests.
+//! Servers that do what a test tells them, and short words for sending requests.
+//!
+//! The one here speaks HTTP/1.1 in raw bytes; [`h2`] speaks HTTP/2, and [`frames`] speaks it byte by byte.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod frames;
+pub mod h2;
+pub mod tls;
+
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use urlpool_host::{Failure, Host, ResponseBody, Stats, Timeouts};
 
 /// A server on the loopback.
@@ -79,6 +89,11 @@ impl Server {
     /// The requests read so far.
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
+    }
+
+    /// The connections that are open now.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     /// The most connections that were open at once.
@@ -193,6 +208,31 @@ pub async fn get(host: &Host, server: &Server) -> Answer {
     host.send(request("GET", server.uri("/")), Timeouts::default()).await
 }
 
+/// Gets a whole body as text.
+pub async fn fetch(host: &Host, uri: String) -> Result<String, Failure> {
+    text(host.send(request("GET", uri), Timeouts::default()).await).await
+}
+
+/// Gets a whole body as text, beside what the test does.
+pub fn spawned(host: &Host, uri: String) -> JoinHandle<Result<String, Failure>> {
+    let host = host.clone();
+    tokio::spawn(async move { fetch(&host, uri).await })
+}
+
+/// The frames of a body, as the test feeds them.
+pub type Feed = mpsc::UnboundedSender<io::Result<Frame<Bytes>>>;
+
+/// A POST whose body the test feeds.
+pub fn fed(uri: String) -> (Feed, http::Request<impl Body<Data = Bytes, Error = io::Error> + Send + 'static>) {
+    let (feed, mut fed) = mpsc::unbounded_channel();
+    let stream = futures::stream::poll_fn(move |cx| fed.poll_recv(cx));
+    (feed, http::Request::post(uri).body(StreamBody::new(stream)).unwrap())
+}
+
+pub fn data(bytes: &str) -> io::Result<Frame<Bytes>> {
+    Ok(Frame::data(Bytes::copy_from_slice(bytes.as_bytes())))
+}
+
 /// The whole body as text.
 pub async fn text(answer: Answer) -> Result<String, Failure> {
     let bytes = answer?.into_body().collect().await?.to_bytes();
@@ -207,6 +247,11 @@ pub async fn until(host: &Host, wanted: impl Fn(&Stats) -> bool) {
         }
     });
     assert!(waited.await.is_ok(), "never came: {:?}", host.stats());
+}
+
+/// Fails when this takes suspiciously long.
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), future).await.expect("over in time")
 }
 
 pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
