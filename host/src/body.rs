@@ -1,18 +1,20 @@
 //! A response's body: its timeout, its end, and what becomes of the connection then.
 
-use crate::connections::Lease;
 use crate::error::Failure;
 use crate::head::Disposition;
+use crate::idle::Hint;
+use crate::incoming::Incoming;
+use crate::lease::Lease;
 use crate::stats::Close;
 use crate::upload::Progress;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 /// The body of a response.
@@ -41,6 +43,15 @@ pub struct ResponseBody {
 struct Open {
     incoming: Incoming,
     lease: Lease,
+    /// The guest's right to have the request in flight.
+    _quota: Option<OwnedSemaphorePermit>,
+}
+
+/// What holds for a response's body, whatever the response says.
+pub(crate) struct Terms {
+    pub(crate) between_bytes: Duration,
+    pub(crate) drain: Drain,
+    pub(crate) quota: Option<OwnedSemaphorePermit>,
 }
 
 /// How much of a dropped body is read, and for how long.
@@ -56,11 +67,11 @@ impl ResponseBody {
         lease: Lease,
         upload: Arc<Progress>,
         disposition: Disposition,
-        between_bytes: Duration,
-        drain: Drain,
+        terms: Terms,
     ) -> Self {
+        let Terms { between_bytes, drain, quota } = terms;
         let mut body = Self {
-            open: Some(Open { incoming, lease }),
+            open: Some(Open { incoming, lease, _quota: quota }),
             upload,
             disposition,
             between_bytes,
@@ -82,7 +93,7 @@ impl ResponseBody {
         let Some(open) = &mut self.open else {
             return Poll::Ready(None);
         };
-        match Pin::new(&mut open.incoming).poll_frame(cx) {
+        match open.incoming.poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
                 self.finish();
@@ -95,9 +106,9 @@ impl ResponseBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => {
+            Poll::Ready(Some(Err(failure))) => {
                 self.abandon(Close::Failed);
-                Poll::Ready(Some(Err(Failure::http(&error, true))))
+                Poll::Ready(Some(Err(failure)))
             }
         }
     }
@@ -141,10 +152,10 @@ impl ResponseBody {
         match self.disposition {
             Disposition::Close(reason) => lease.close(reason),
             // The server answered without the whole request; the rest of it would be taken for the next one.
-            Disposition::Keep if !self.upload.over() || lease.traffic().deaf() => {
+            Disposition::Keep(_) if !self.upload.over() || lease.traffic().deaf() => {
                 lease.close(Close::AnsweredEarly);
             }
-            Disposition::Keep => lease.give_back(),
+            Disposition::Keep(hint) => lease.give_back(hint),
         }
     }
 
@@ -221,12 +232,17 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        let Some(Open { incoming, lease }) = self.open.take() else {
+        let Some(Open { incoming, lease, .. }) = self.open.take() else {
             return;
         };
-        if let Disposition::Close(reason) = self.disposition {
-            lease.close(reason);
-            return;
+        let hint = match self.disposition {
+            Disposition::Keep(hint) => hint,
+            Disposition::Close(reason) => return lease.close(reason),
+        };
+        if lease.shared() {
+            // The request is taken back, and the connection serves the others.
+            drop(incoming);
+            return lease.close(Close::Cancelled);
         }
         let Some(runtime) = lease.runtime().filter(|_| incoming.size_hint().lower() <= self.drain.bytes) else {
             lease.close(Close::Undrained);
@@ -238,12 +254,12 @@ impl Drop for ResponseBody {
         }
         let drain = self.drain;
         lease.returning();
-        let _draining = runtime.spawn(drain.run(incoming, lease));
+        let _draining = runtime.spawn(drain.run(incoming, lease, hint));
     }
 }
 
 impl Drain {
-    async fn run(self, mut incoming: Incoming, lease: Lease) {
+    async fn run(self, mut incoming: Incoming, lease: Lease, hint: Hint) {
         let start = Instant::now();
         let mut left = self.bytes;
         let patience = PATIENCE.min(self.within);
@@ -253,7 +269,7 @@ impl Drain {
             ended = timeout_at(start + self.within, drained(&mut incoming, &mut left)).await;
         }
         match ended {
-            Ok(true) => lease.give_back(),
+            Ok(true) => lease.give_back(hint),
             Ok(false) | Err(_) => lease.close(Close::Undrained),
         }
     }
@@ -262,7 +278,7 @@ impl Drain {
 /// Reads to the end, and tells whether that was reached with no more than `left` bytes.
 async fn drained(incoming: &mut Incoming, left: &mut u64) -> bool {
     loop {
-        match std::future::poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx)).await {
+        match std::future::poll_fn(|cx| incoming.poll_frame(cx)).await {
             None => return true,
             Some(Err(_)) => return false,
             Some(Ok(frame)) => {

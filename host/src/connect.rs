@@ -3,8 +3,7 @@
 use crate::error::Failure;
 use crate::key::Key;
 use crate::resolve::Resolve;
-use crate::route::Route;
-use crate::wire::{Stream, Wire};
+use crate::wire::{Stream, Totals, Wire};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use std::io;
@@ -19,6 +18,7 @@ use tokio_rustls::TlsConnector;
 pub(crate) struct Connector {
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) totals: Arc<Totals>,
 }
 
 impl Connector {
@@ -28,7 +28,7 @@ impl Connector {
     ///
     /// That of the last address tried. A deadline that passes during the lookup is [`Failure::DnsTimeout`], later it is
     /// [`Failure::ConnectTimeout`].
-    pub(crate) async fn connect(&self, key: &Key, _route: &Route, within: Duration) -> Result<Wire, Failure> {
+    pub(crate) async fn connect(&self, key: &Key, within: Duration) -> Result<Wire, Failure> {
         if within.is_zero() {
             return Err(Failure::ConnectTimeout);
         }
@@ -52,7 +52,7 @@ impl Connector {
         } else {
             Stream::Plain(tcp)
         };
-        Ok(Wire::new(stream))
+        Ok(Wire::new(stream, Arc::clone(&self.totals)))
     }
 
     async fn lookup(&self, key: &Key, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {

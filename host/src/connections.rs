@@ -1,72 +1,195 @@
-//! Takes an idle connection or opens one, and gives it back when the body has ended. The effects around [`idle`].
-//!
-//! Whoever holds a value here holds what it stands for: a [`Permit`] a slot, a [`Lease`] a connection, and dropping one frees
-//! it. Nothing that a connection owns keeps the pool alive, so dropping the last host closes the idle sockets.
-//!
-//! A little longer than a file should be: permit, lease, driver and sweep share the one lock, and are safe only together.
+//! Takes an open connection or opens one, and gives it back when the body has ended. The effects around [`idle`].
 //!
 //! [`idle`]: crate::idle
 
 use crate::connect::Connector;
 use crate::error::Failure;
-use crate::idle::{Book, Effect, Id, Limits, Take, Ticket};
+use crate::idle::{Book, Effect, Hint, Limits, Opened, Place, Take, Ticket};
 use crate::key::Key;
-use crate::route::Route;
+use crate::lease::{Connection, Lease, PATIENCE, Permit};
 use crate::stats::{Close, Stats};
-use crate::upload::Upload;
-use crate::wire::{READ_BUFFER, Traffic, Wire};
-use futures::task::noop_waker_ref;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use std::collections::HashMap;
+use crate::wire::READ_BUFFER;
+use http::Version;
+use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// All connections of a host.
 pub(crate) struct Connections {
     connector: Connector,
     acquire_timeout: Duration,
+    max_age: Option<Duration>,
     state: Mutex<State>,
+    /// Wakes the sweep before its time.
+    sooner: Arc<Notify>,
 }
 
-struct State {
-    book: Book<Key, Connection>,
+pub(crate) struct State {
+    pub(crate) book: Book<Key, Arc<Connection>>,
+    pub(crate) stats: Stats,
     waiters: HashMap<Ticket, oneshot::Sender<Handout>>,
-    stats: Stats,
-    sweeping: bool,
+    /// Places that have asked for HTTP/1.1.
+    plain: HashSet<Key>,
+    /// When idle connections are looked at next. None: nobody will look.
+    sweep: Option<Instant>,
 }
+
+pub(crate) type Effects = Vec<Effect<Arc<Connection>>>;
 
 /// What a taker gets: a connection that has served before, or the right to open one.
-pub(crate) enum Handout {
+enum Handout {
     Reuse(Lease),
     Open(Arc<Permit>),
 }
 
 impl Connections {
-    pub(crate) fn new(connector: Connector, limits: Limits, acquire_timeout: Duration) -> Self {
-        let state =
-            State { book: Book::new(limits), waiters: HashMap::new(), stats: Stats::default(), sweeping: false };
-        Self { connector, acquire_timeout, state: Mutex::new(state) }
+    pub(crate) fn new(
+        connector: Connector,
+        limits: Limits,
+        acquire_timeout: Duration,
+        max_age: Option<Duration>,
+    ) -> Self {
+        let state = State {
+            book: Book::new(limits),
+            stats: Stats::default(),
+            waiters: HashMap::new(),
+            plain: HashSet::new(),
+            sweep: None,
+        };
+        Self { connector, acquire_timeout, max_age, state: Mutex::new(state), sooner: Arc::default() }
     }
 
-    /// Waits for a connection to `key`, or for the right to open one.
+    /// The key with what is known of its server.
+    pub(crate) fn known(&self, mut key: Key) -> Key {
+        key.http1 = key.may_share() && self.lock().plain.contains(&key);
+        key
+    }
+
+    /// Keeps in mind that the server of `key` wants HTTP/1.1.
+    pub(crate) fn learn(&self, key: &Key) {
+        let mut state = self.lock();
+        if state.plain.len() >= REMEMBERED {
+            state.plain.clear();
+        }
+        state.plain.insert(key.clone());
+    }
+
+    /// For how long a request waits for what limits hold back.
+    pub(crate) fn acquire_timeout(&self) -> Duration {
+        self.acquire_timeout
+    }
+
+    /// A connection to `key` for one request, and whether it was open already. One that is opened has `within` for it.
     ///
     /// # Errors
     ///
-    /// [`Failure::LimitReached`] when none came free within the acquire timeout.
-    pub(crate) async fn take(self: &Arc<Self>, key: &Key) -> Result<Handout, Failure> {
+    /// [`Failure::LimitReached`] when none came free within the acquire timeout, and those of [`Connector::connect`].
+    pub(crate) async fn acquire(self: &Arc<Self>, key: &Key, within: Duration) -> Result<(Lease, bool), Failure> {
+        match self.take(key).await? {
+            Handout::Reuse(lease) => Ok((lease, true)),
+            Handout::Open(permit) => Ok((self.open(key, permit, within).await?, false)),
+        }
+    }
+
+    /// Opens a connection for a request in the slot of `permit`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connector::connect`].
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        key: &Key,
+        permit: Arc<Permit>,
+        within: Duration,
+    ) -> Result<Lease, Failure> {
+        let connection = self.establish(key, permit, within).await?;
+        let lease = Lease::new(Arc::clone(&connection), Arc::downgrade(self));
+        self.enter(connection, true);
+        Ok(lease)
+    }
+
+    /// Opens up to `count` connections ahead of requests, as far as the limits let it, and returns how many.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Connector::connect`], of the first that fails.
+    pub(crate) async fn warm(self: &Arc<Self>, key: &Key, count: usize, within: Duration) -> Result<usize, Failure> {
+        let mut reserved = Vec::new();
+        self.change(|state, _| {
+            reserved.extend(std::iter::from_fn(|| state.book.reserve(key)).take(count));
+        });
+        let permits: Vec<_> = reserved.into_iter().map(|id| Arc::new(Permit::new(Arc::downgrade(self), id))).collect();
+        let opened = permits.len();
+        futures::future::try_join_all(permits.into_iter().map(async |permit| {
+            let connection = self.establish(key, permit, within).await?;
+            self.enter(connection, false);
+            Ok(())
+        }))
+        .await?;
+        Ok(opened)
+    }
+
+    /// The request of this lease's connection has ended, and the connection can serve others.
+    pub(crate) fn keep(self: &Arc<Self>, connection: &Arc<Connection>, hint: Hint) {
+        let mut begin = false;
+        self.change(|state, effects| {
+            // Under the lock, under which the driver of a connection that ends looks for it among the idle ones.
+            if connection.shared() || connection.usable() {
+                state.book.release(connection.id(), hint, Instant::now().into_std(), effects);
+            } else {
+                state.book.discard(connection.id(), Close::Unready, effects);
+            }
+            begin = self.watch(state);
+        });
+        if begin {
+            self.sweep(connection.runtime());
+        }
+    }
+
+    /// A shared connection may carry this many requests at once.
+    pub(crate) fn capacity(self: &Arc<Self>, id: u64, streams: usize) {
+        self.change(|state, effects| state.book.capacity(id, streams, Instant::now().into_std(), effects));
+    }
+
+    /// Changes the book and carries out what follows from it.
+    pub(crate) fn change(self: &Arc<Self>, change: impl FnOnce(&mut State, &mut Effects)) {
+        let mut effects = Vec::new();
+        let mut state = self.lock();
+        change(&mut state, &mut effects);
+        self.perform(state, effects);
+    }
+
+    pub(crate) fn count(&self, count: impl FnOnce(&mut Stats)) {
+        count(&mut self.lock().stats);
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let state = self.lock();
+        let mut stats = state.stats.clone();
+        stats.idle = state.book.idle();
+        stats.live = state.book.live();
+        stats.waiting = state.book.waiting();
+        stats.bytes_read = self.connector.totals.read();
+        stats.bytes_written = self.connector.totals.written();
+        stats
+    }
+
+    async fn take(self: &Arc<Self>, key: &Key) -> Result<Handout, Failure> {
         let (ticket, granted) = {
             let mut effects = Vec::new();
             let mut state = self.lock();
             let now = Instant::now().into_std();
-            let taken = state.book.take(key, now, Connection::usable, &mut effects);
+            let taken = state.book.take(key, now, |connection| connection.usable(), &mut effects);
             let waiting = match taken {
-                Take::Reuse(_, connection) => Err(Handout::Reuse(self.lease(connection))),
-                Take::Open(id) => Err(Handout::Open(self.permit(id))),
+                Take::Reuse(_, connection) => {
+                    state.stats.reused += 1;
+                    Err(Handout::Reuse(Lease::new(connection, Arc::downgrade(self))))
+                }
+                Take::Open(id) => Err(Handout::Open(Arc::new(Permit::new(Arc::downgrade(self), id)))),
                 Take::Wait(ticket) => {
                     let (sender, receiver) = oneshot::channel();
                     state.waiters.insert(ticket, sender);
@@ -80,7 +203,7 @@ impl Connections {
             }
         };
         // Declared before the wait, so that what was granted in the last moment is dropped, and thereby given back, first.
-        let _place = Place { connections: self, ticket };
+        let _place = Queued { connections: self, key, ticket, since: Instant::now() };
         match timeout(self.acquire_timeout, granted).await {
             Ok(Ok(handout)) => Ok(handout),
             // The sender is only dropped with all connections, which `self` keeps.
@@ -88,68 +211,69 @@ impl Connections {
         }
     }
 
-    /// Opens a connection in the slot of `permit`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Connector::connect`].
-    pub(crate) async fn open(
+    async fn establish(
         self: &Arc<Self>,
         key: &Key,
         permit: Arc<Permit>,
         within: Duration,
-    ) -> Result<Lease, Failure> {
-        let wire = self.connector.connect(key, &Route::default(), within).await?;
-        let traffic = wire.traffic();
-        let handshake = http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(wire)).await;
-        let (sender, driver) = handshake.map_err(|error| Failure::http(&error, false))?;
-        let (open, closed) = oneshot::channel();
-        let runtime = Handle::current();
-        let _driving = runtime.spawn(drive(driver, closed, Arc::clone(&permit)));
-        self.lock().stats.opened += 1;
-        Ok(self.lease(Connection { sender, traffic, permit, runtime, _open: open }))
+    ) -> Result<Arc<Connection>, Failure> {
+        let mut connecting = pin!(self.connector.connect(key, within));
+        let wire = if key.may_share() {
+            tokio::select! {
+                biased;
+                wire = connecting.as_mut() => wire,
+                () = sleep(PATIENCE) => {
+                    self.change(|state, effects| state.book.late(permit.id(), effects));
+                    connecting.await
+                }
+            }
+        } else {
+            connecting.await
+        }?;
+        let connection = if wire.version() == Version::HTTP_2 {
+            Connection::http2(wire, permit).await.map_err(|error| Failure::http2(&error, false))?
+        } else {
+            let connection = Connection::http1(wire, permit, READ_BUFFER).await;
+            connection.map_err(|error| Failure::http(&error, false))?
+        };
+        Ok(Arc::new(connection))
     }
 
-    pub(crate) fn count(&self, count: impl FnOnce(&mut Stats)) {
-        count(&mut self.lock().stats);
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        let state = self.lock();
-        let mut stats = state.stats.clone();
-        stats.idle = state.book.idle();
-        stats.live = state.book.live();
-        stats.waiting = state.book.waiting();
-        stats
-    }
-
-    fn lease(self: &Arc<Self>, connection: Connection) -> Lease {
-        Lease { connection: Some(connection), connections: Arc::downgrade(self), used: false }
-    }
-
-    fn permit(self: &Arc<Self>, id: Id) -> Arc<Permit> {
-        Arc::new(Permit { connections: Arc::downgrade(self), id })
-    }
-
-    /// Changes the book and carries out what follows from it.
-    fn change(self: &Arc<Self>, change: impl FnOnce(&mut State, &mut Vec<Effect<Connection>>)) {
-        let mut effects = Vec::new();
-        let mut state = self.lock();
-        change(&mut state, &mut effects);
-        self.perform(state, effects);
+    /// Enters an open connection into the book.
+    fn enter(self: &Arc<Self>, connection: Arc<Connection>, used: bool) {
+        let (id, shared, runtime) = (connection.id(), connection.shared(), connection.runtime().clone());
+        let mut begin = false;
+        self.change(|state, effects| {
+            let now = Instant::now().into_std();
+            let until = self.max_age.and_then(|age| now.checked_add(aged(age, id)));
+            state.stats.opened += 1;
+            state.stats.opened_h1 += u64::from(!shared);
+            state.stats.opened_h2 += u64::from(shared);
+            state.book.opened(id, Opened { connection, shared, used, until }, now, effects);
+            begin = self.watch(state);
+        });
+        if begin {
+            self.sweep(&runtime);
+        }
     }
 
     /// Carries out effects, after letting go of the lock: connections, permits and answers to nobody lock it when dropped.
-    fn perform(self: &Arc<Self>, mut state: MutexGuard<'_, State>, effects: Vec<Effect<Connection>>) {
+    fn perform(self: &Arc<Self>, mut state: MutexGuard<'_, State>, effects: Effects) {
+        if effects.is_empty() {
+            return;
+        }
         let mut answers = Vec::new();
         let mut closed = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Reuse(ticket, _, connection) => {
-                    answers.push((state.waiters.remove(&ticket), Handout::Reuse(self.lease(connection))));
+                    state.stats.reused += 1;
+                    let handout = Handout::Reuse(Lease::new(connection, Arc::downgrade(self)));
+                    answers.push((state.waiters.remove(&ticket), handout));
                 }
                 Effect::Open(ticket, id) => {
-                    answers.push((state.waiters.remove(&ticket), Handout::Open(self.permit(id))));
+                    let handout = Handout::Open(Arc::new(Permit::new(Arc::downgrade(self), id)));
+                    answers.push((state.waiters.remove(&ticket), handout));
                 }
                 Effect::Close(connection, reason) => {
                     state.stats.closed(reason);
@@ -166,12 +290,32 @@ impl Connections {
         }
     }
 
+    /// Sees to it that idle connections are closed in time. True when a sweep has to be begun for that.
+    fn watch(&self, state: &mut State) -> bool {
+        let Some(due) = state.book.due().map(Instant::from_std) else {
+            return false;
+        };
+        match state.sweep {
+            None => {
+                state.sweep = Some(due);
+                true
+            }
+            Some(next) => {
+                if due < next {
+                    state.sweep = Some(due);
+                    self.sooner.notify_one();
+                }
+                false
+            }
+        }
+    }
+
     /// Closes idle connections in time, for as long as there are any.
     fn sweep(self: &Arc<Self>, runtime: &Handle) {
-        let sweep = Sweep(Arc::downgrade(self));
+        let (sweep, sooner) = (Sweep(Arc::downgrade(self)), Arc::clone(&self.sooner));
         let _sweeping = runtime.spawn(async move {
             while let Some(next) = sweep.once() {
-                tokio::time::sleep_until(next).await;
+                let _woken = timeout_at(next, sooner.notified()).await;
             }
         });
     }
@@ -182,16 +326,20 @@ impl Connections {
 }
 
 /// A place in the queue, left by dropping it.
-struct Place<'a> {
+struct Queued<'a> {
     connections: &'a Arc<Connections>,
+    key: &'a Key,
     ticket: Ticket,
+    since: Instant,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Queued<'_> {
     fn drop(&mut self) {
         self.connections.change(|state, effects| {
+            state.stats.waited += 1;
+            state.stats.wait_time += self.since.elapsed();
             state.waiters.remove(&self.ticket);
-            state.book.cancel(self.ticket, effects);
+            state.book.cancel(self.key, self.ticket, effects);
         });
     }
 }
@@ -205,10 +353,10 @@ impl Sweep {
         let connections = self.0.upgrade()?;
         let mut next = None;
         connections.change(|state, effects| {
-            next = state.book.expire(Instant::now().into_std(), effects);
-            state.sweeping = next.is_some();
+            next = state.book.expire(Instant::now().into_std(), effects).map(Instant::from_std);
+            state.sweep = next;
         });
-        next.map(Instant::from_std)
+        next
     }
 }
 
@@ -217,195 +365,17 @@ impl Drop for Sweep {
         if let Some(connections) = self.0.upgrade() {
             let mut state = connections.lock();
             // Ended by itself, another sweep may be under way already; two of them do no harm.
-            state.sweeping = false;
+            state.sweep = None;
         }
     }
 }
 
-/// A slot: the right to one live connection. Shared by the connection's user and its driver; the last one frees it, so that
-/// a slot is free only when its socket is closed.
-pub(crate) struct Permit {
-    connections: Weak<Connections>,
-    id: Id,
+/// How old one connection may become: less than others by up to a tenth, so that those opened together do not all end
+/// together.
+fn aged(age: Duration, id: u64) -> Duration {
+    let share = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), id) % 1_000;
+    age - age / 10 * u32::try_from(share).unwrap_or(0) / 1_000
 }
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if let Some(connections) = self.connections.upgrade() {
-            connections.change(|state, effects| state.book.freed(self.id, effects));
-        }
-    }
-}
-
-/// An open connection.
-pub(crate) struct Connection {
-    sender: SendRequest<Upload>,
-    traffic: Arc<Traffic>,
-    permit: Arc<Permit>,
-    /// Where its driver runs, and so everything else that is done about it.
-    runtime: Handle,
-    /// Dropped with the connection, which tells the driver to end.
-    _open: oneshot::Sender<()>,
-}
-
-impl Connection {
-    fn usable(&self) -> bool {
-        self.sender.is_ready() && !self.sender.is_closed() && !self.traffic.deaf()
-    }
-}
-
-/// A connection in use. Dropping it closes the connection, or gives it back when it was never used.
-pub(crate) struct Lease {
-    connection: Option<Connection>,
-    connections: Weak<Connections>,
-    used: bool,
-}
-
-impl Lease {
-    /// The connection, to send a request on.
-    pub(crate) fn sender(&mut self) -> Option<&mut SendRequest<Upload>> {
-        self.used = true;
-        self.connection.as_mut().map(|connection| &mut connection.sender)
-    }
-
-    pub(crate) fn traffic(&self) -> Arc<Traffic> {
-        self.connection.as_ref().map(|connection| Arc::clone(&connection.traffic)).unwrap_or_default()
-    }
-
-    /// Where to do what is left to do about the connection.
-    pub(crate) fn runtime(&self) -> Option<Handle> {
-        self.connection.as_ref().map(|connection| connection.runtime.clone())
-    }
-
-    /// Closes the connection.
-    pub(crate) fn close(mut self, reason: Close) {
-        self.end(reason);
-    }
-
-    /// Closes a dead connection and keeps its slot, to open another one in.
-    pub(crate) fn replace(mut self) -> Option<Arc<Permit>> {
-        let connection = self.connection.take()?;
-        if let Some(connections) = self.connections.upgrade() {
-            connections.count(|stats| stats.closed(Close::Stale));
-        }
-        Some(Arc::clone(&connection.permit))
-    }
-
-    /// Lets whoever wants this connection wait for it: its body is about to have ended.
-    pub(crate) fn returning(&self) {
-        self.note(|state, id, _| state.book.returning(id));
-    }
-
-    /// It takes longer than [`returning`](Self::returning) promised.
-    pub(crate) fn late(&self) {
-        self.note(|state, id, effects| state.book.late(id, effects));
-    }
-
-    /// Gives the connection back, as soon as hyper is ready for another request. Its body has ended.
-    pub(crate) fn give_back(mut self) {
-        let Some(connection) = &mut self.connection else {
-            return;
-        };
-        match connection.sender.poll_ready(&mut Context::from_waker(noop_waker_ref())) {
-            Poll::Ready(Ok(())) => self.keep(),
-            Poll::Ready(Err(_)) => self.close(Close::Unready),
-            Poll::Pending => {
-                self.returning();
-                let Some(runtime) = self.runtime() else {
-                    return;
-                };
-                let _returning = runtime.spawn(async move {
-                    let Some(connection) = &mut self.connection else {
-                        return;
-                    };
-                    match timeout(UNREADY, connection.sender.ready()).await {
-                        Ok(Ok(())) => self.keep(),
-                        Ok(Err(_)) | Err(_) => self.close(Close::Unready),
-                    }
-                });
-            }
-        }
-    }
-
-    fn keep(mut self) {
-        let (Some(connections), Some(connection)) = (self.connections.upgrade(), self.connection.take()) else {
-            return;
-        };
-        let (id, runtime) = (connection.permit.id, connection.runtime.clone());
-        let mut sweeping = true;
-        let mut dead = None;
-        connections.change(|state, effects| {
-            // Under the lock, under which the driver of a connection that ends looks for it among the idle ones.
-            if connection.usable() {
-                state.book.put_back(id, connection, Instant::now().into_std(), effects);
-                sweeping = std::mem::replace(&mut state.sweeping, true);
-            } else {
-                state.stats.closed(Close::Unready);
-                state.book.closing(id, effects);
-                dead = Some(connection);
-            }
-        });
-        drop(dead);
-        if !sweeping {
-            connections.sweep(&runtime);
-        }
-    }
-
-    fn note(&self, note: impl FnOnce(&mut State, Id, &mut Vec<Effect<Connection>>)) {
-        if let (Some(connections), Some(connection)) = (self.connections.upgrade(), &self.connection) {
-            connections.change(|state, effects| note(state, connection.permit.id, effects));
-        }
-    }
-
-    fn end(&mut self, reason: Close) {
-        let Some(connection) = self.connection.take() else {
-            return;
-        };
-        if let Some(connections) = self.connections.upgrade() {
-            connections.change(|state, effects| {
-                state.stats.closed(reason);
-                state.book.closing(connection.permit.id, effects);
-            });
-        }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if self.used || self.connection.as_ref().is_none_or(|connection| !connection.usable()) {
-            self.end(Close::Cancelled);
-        } else {
-            Lease { connection: self.connection.take(), connections: self.connections.clone(), used: true }.keep();
-        }
-    }
-}
-
-/// Moves the bytes of one connection until it is closed, by either side.
-async fn drive(driver: http1::Connection<TokioIo<Wire>, Upload>, closed: oneshot::Receiver<()>, permit: Arc<Permit>) {
-    let mut driver = Box::pin(driver);
-    let told = async {
-        // Only ever dropped, never sent.
-        let _dropped = closed.await;
-    };
-    tokio::select! {
-        ended = driver.as_mut() => {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection ended");
-            }
-        }
-        () = told => {
-            // hyper takes leave by itself, unless the peer does not take what is still to be written.
-            let _late = timeout(LINGER, driver.as_mut()).await;
-        }
-    }
-    drop(driver);
-    if let Some(connections) = permit.connections.upgrade() {
-        connections.change(|state, effects| state.book.hung_up(permit.id, effects));
-    }
-}
-
-/// How long hyper may take from the end of a body to being ready again. It takes one turn of its task.
-const UNREADY: Duration = Duration::from_secs(1);
-
-/// How long a connection that is not kept may take to say goodbye.
-const LINGER: Duration = Duration::from_millis(250);
+/// How many servers that want HTTP/1.1 are kept in mind. Forgetting one costs a request that is sent again.
+const REMEMBERED: usize = 1_000;

@@ -10,6 +10,8 @@ pub enum Error {
     Roots(String),
     /// A `HOST:PORT:ADDR` override cannot be read.
     Override(String),
+    /// A rule of an [`Egress`](crate::Egress) policy cannot be read.
+    Egress(String),
     /// A limit cannot hold a single connection.
     Limit(&'static str),
     /// The TLS provider refused its own defaults.
@@ -21,6 +23,7 @@ impl fmt::Display for Error {
         match self {
             Self::Roots(why) => write!(f, "root certificates: {why}"),
             Self::Override(text) => write!(f, "override {text:?}: expected HOST:PORT:ADDR[,ADDR]"),
+            Self::Egress(why) => write!(f, "egress rule {why}"),
             Self::Limit(name) => write!(f, "limit {name}: must be at least 1"),
             Self::Tls(error) => write!(f, "TLS configuration: {error}"),
         }
@@ -31,7 +34,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Tls(error) => Some(error),
-            Self::Roots(_) | Self::Override(_) | Self::Limit(_) => None,
+            Self::Roots(_) | Self::Override(_) | Self::Egress(_) | Self::Limit(_) => None,
         }
     }
 }
@@ -170,6 +173,27 @@ impl Failure {
             source = cause.source();
         }
         if answered { Self::Protocol } else { Self::Terminated }
+    }
+
+    /// What an error of h2 means, `answered` telling whether the head of the response had come.
+    pub(crate) fn http2(error: &h2::Error, answered: bool) -> Self {
+        let lost = if answered { Self::Incomplete } else { Self::Terminated };
+        if let Some(io) = error.get_io() {
+            return match Self::io(io) {
+                Self::Incomplete | Self::Terminated => lost,
+                failure => failure,
+            };
+        }
+        if error.is_remote() {
+            return lost;
+        }
+        match error.reason() {
+            // h2 refuses by itself what is larger than it was told to take.
+            Some(h2::Reason::REFUSED_STREAM) => Self::HeadTooLarge,
+            Some(_) => Self::Protocol,
+            // The connection was given up before the request went out on it.
+            None => lost,
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! What hyper does not judge about a response head.
 
 use crate::error::Failure;
+use crate::idle::Hint;
 use crate::stats::Close;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, Entry, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::response::Parts;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, request};
+use std::time::Duration;
 
 /// What may become of the connection once the body of an acceptable response has ended.
 ///
@@ -17,6 +20,10 @@ use http::{HeaderMap, Method, StatusCode, Version};
 pub(crate) fn judge(method: &Method, head: &Parts) -> Result<Disposition, Failure> {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::Upgraded);
+    }
+    if head.version == Version::HTTP_2 {
+        // Frames bound the body, and the connection outlives it.
+        return Ok(Disposition::Keep(Hint::default()));
     }
     let coded = head.headers.contains_key(TRANSFER_ENCODING);
     let sized = head.headers.contains_key(CONTENT_LENGTH);
@@ -32,14 +39,14 @@ pub(crate) fn judge(method: &Method, head: &Parts) -> Result<Disposition, Failur
     } else if asks_to_close(&head.headers) {
         Disposition::Close(Close::Announced)
     } else if bodiless {
-        Disposition::Keep
+        Disposition::Keep(hint(&head.headers))
     } else if coded && sized {
         // RFC 9112 §6.3: perhaps an attempt at response splitting; the next response cannot be trusted.
         Disposition::Close(Close::CodingAndLength)
     } else if !coded && !sized {
         Disposition::Close(Close::Unbounded)
     } else {
-        Disposition::Keep
+        Disposition::Keep(hint(&head.headers))
     })
 }
 
@@ -55,9 +62,110 @@ pub(crate) fn forget_length(head: &mut Parts) {
 /// May the connection serve another request?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disposition {
-    Keep,
+    /// As far as the server lets it.
+    Keep(Hint),
     Close(Close),
 }
+
+/// The length that a message declares. None without one that can be read.
+pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Makes the head of a request, whose URI is absolute, one for an HTTP/1.1 connection to its server itself.
+///
+/// # Errors
+///
+/// [`Failure::Uri`] when the authority cannot stand in a field.
+pub(crate) fn for_http1(head: &mut request::Parts) -> Result<(), Failure> {
+    for_proxy(head)?;
+    let target = head.uri.path_and_query().cloned();
+    head.uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+    Ok(())
+}
+
+/// Makes the head of a request, whose URI is absolute and stays so, one for a proxy that passes it on.
+///
+/// # Errors
+///
+/// [`Failure::Uri`] when the authority cannot stand in a field.
+pub(crate) fn for_proxy(head: &mut request::Parts) -> Result<(), Failure> {
+    if let (Entry::Vacant(host), Some(authority)) = (head.headers.entry(HOST), head.uri.authority()) {
+        host.insert(HeaderValue::from_str(authority.as_str()).map_err(|_| Failure::Uri)?);
+    }
+    head.version = Version::HTTP_11;
+    Ok(())
+}
+
+/// Makes the head of a request, whose URI is absolute, one for HTTP/2, with the `length` of its body where that is known.
+///
+/// RFC 9113 §8.2.2: fields about the connection are left out. §8.3.1: the authority stands for Host.
+pub(crate) fn for_http2(head: &mut request::Parts, length: Option<u64>) {
+    if let Some(host) = head.headers.remove(HOST)
+        && let Ok(authority) = Authority::try_from(host.as_bytes())
+    {
+        let mut uri = std::mem::take(&mut head.uri).into_parts();
+        uri.authority = Some(authority);
+        head.uri = Uri::from_parts(uri).unwrap_or_default();
+    }
+    let listed: Vec<HeaderName> = options(&head.headers).filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+    for name in listed {
+        head.headers.remove(name);
+    }
+    for name in OF_CONNECTION {
+        head.headers.remove(name);
+    }
+    if head.headers.get(TE).is_some_and(|te| te != "trailers") {
+        head.headers.remove(TE);
+    }
+    // RFC 9110 §8.6: a request of these methods says how long it is, even if it is empty.
+    let declared = matches!(head.method, Method::POST | Method::PUT | Method::PATCH);
+    if let Some(length) = length.filter(|length| *length > 0 || declared)
+        && let Entry::Vacant(field) = head.headers.entry(CONTENT_LENGTH)
+    {
+        field.insert(HeaderValue::from(length));
+    }
+    head.version = Version::HTTP_2;
+}
+
+/// Fields that say something about an HTTP/1 connection, Connection itself among them.
+const OF_CONNECTION: [HeaderName; 5] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// What a Keep-Alive field says: for how long the server keeps the connection, and how many requests it takes on it.
+///
+/// RFC 2068 §19.7.1 is all there is about it. A moment is taken off the time, which is how long a request may be on its way
+/// while the server closes. The number is read as one that includes the request at hand: some servers count so, and with
+/// those that do not one request is sent on another connection than it might have been.
+fn hint(headers: &HeaderMap) -> Hint {
+    let mut hint = Hint::default();
+    let Some(field) = headers.get("keep-alive").and_then(|field| field.to_str().ok()) else {
+        return hint;
+    };
+    for parameter in field.split(',') {
+        let Some((name, value)) = parameter.split_once('=') else {
+            continue;
+        };
+        let Ok(value) = value.trim().trim_matches('"').parse::<u32>() else {
+            continue;
+        };
+        if name.trim().eq_ignore_ascii_case("timeout") {
+            let promised = Duration::from_secs(value.into());
+            hint.timeout = Some(promised.saturating_sub(MARGIN).max(promised.min(2 * MARGIN) / 2));
+        } else if name.trim().eq_ignore_ascii_case("max") {
+            hint.more = Some(u64::from(value).saturating_sub(1));
+        }
+    }
+    hint
+}
+
+/// How long before its end a promise to keep a connection is no longer relied on.
+const MARGIN: Duration = Duration::from_secs(1);
 
 fn chunked(headers: &HeaderMap) -> Result<(), Failure> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
@@ -71,16 +179,20 @@ fn chunked(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 fn asks_to_close(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+    options(headers).any(|option| option.eq_ignore_ascii_case(b"close"))
+}
+
+/// The options of Connection.
+fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let fields = headers.get_all(CONNECTION).iter();
+    fields.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const KEEP: Disposition = Disposition::Keep(Hint { timeout: None, more: None });
 
     fn judged(
         method: Method,
@@ -101,8 +213,8 @@ mod tests {
 
     #[test]
     fn a_sized_or_chunked_response_keeps_the_connection() {
-        assert_eq!(get(&[("content-length", "3")]), Ok(Disposition::Keep));
-        assert_eq!(get(&[("transfer-encoding", "Chunked")]), Ok(Disposition::Keep));
+        assert_eq!(get(&[("content-length", "3")]), Ok(KEEP));
+        assert_eq!(get(&[("transfer-encoding", "Chunked")]), Ok(KEEP));
     }
 
     #[test]
@@ -146,9 +258,9 @@ mod tests {
     #[test]
     fn a_response_without_body_keeps_the_connection_whatever_its_fields_say() {
         for (method, status) in [(Method::HEAD, 200), (Method::GET, 204), (Method::GET, 304)] {
-            assert_eq!(judged(method.clone(), status, Version::HTTP_11, &[]), Ok(Disposition::Keep));
+            assert_eq!(judged(method.clone(), status, Version::HTTP_11, &[]), Ok(KEEP));
             let odd = [("transfer-encoding", "gzip"), ("content-length", "5")];
-            assert_eq!(judged(method, status, Version::HTTP_11, &odd), Ok(Disposition::Keep));
+            assert_eq!(judged(method, status, Version::HTTP_11, &odd), Ok(KEEP));
         }
     }
 
@@ -163,7 +275,7 @@ mod tests {
         }
         let two = [("connection", "keep-alive"), ("connection", "close"), ("content-length", "0")];
         assert_eq!(get(&two), Ok(Disposition::Close(Close::Announced)));
-        assert_eq!(get(&[("connection", "closed"), ("content-length", "0")]), Ok(Disposition::Keep));
+        assert_eq!(get(&[("connection", "closed"), ("content-length", "0")]), Ok(KEEP));
     }
 
     #[test]
@@ -175,5 +287,39 @@ mod tests {
     #[test]
     fn switching_protocols_is_an_error() {
         assert_eq!(judged(Method::GET, 101, Version::HTTP_11, &[]), Err(Failure::Upgraded));
+    }
+
+    #[test]
+    fn a_promise_to_keep_the_connection_is_relied_on_for_a_little_less() {
+        let hinted = |value: &str| match get(&[("keep-alive", value), ("content-length", "0")]) {
+            Ok(Disposition::Keep(hint)) => hint,
+            other => panic!("{other:?}"),
+        };
+        let seconds = |value: &str| hinted(value).timeout.map(|timeout| timeout.as_secs_f32());
+        assert_eq!(seconds("timeout=5"), Some(4.0));
+        assert_eq!(seconds("timeout=2, max=9"), Some(1.0));
+        assert_eq!(seconds("Timeout = 1"), Some(0.5));
+        assert_eq!(seconds("timeout=0"), Some(0.0));
+        assert_eq!(seconds("timeout=soon"), None);
+        assert_eq!(hinted("timeout=5, max=100").more, Some(99));
+        assert_eq!(hinted("max=0").more, Some(0));
+        assert_eq!(hinted("max=-1, x"), Hint::default());
+    }
+
+    #[test]
+    fn a_request_over_http_2_says_nothing_about_a_connection() {
+        let request = http::Request::post("https://a.test/x?y")
+            .header("host", "b.test")
+            .header("connection", "x-hop, close")
+            .header("x-hop", "1")
+            .header("te", "gzip")
+            .header("transfer-encoding", "chunked")
+            .header("x-end", "2");
+        let mut head = request.body(()).unwrap().into_parts().0;
+        for_http2(&mut head, Some(3));
+        assert_eq!(head.uri, "https://b.test/x?y");
+        let fields: Vec<_> =
+            head.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(fields, [("x-end", "2"), ("content-length", "3")]);
     }
 }

@@ -1,6 +1,7 @@
 //! wasi:http for wasmtime over a host's connections. The only file that knows `wasmtime_wasi_http`.
 
 use crate::error::Failure;
+use crate::guest::Guest;
 use crate::{Host, Timeouts};
 use http_body_util::BodyExt;
 use wasmtime::StoreContextMut;
@@ -17,12 +18,12 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpC
 /// [`State`] does so already. It keeps the host alive.
 #[derive(Clone)]
 pub struct Hooks {
-    host: Host,
+    guest: Guest,
 }
 
 impl Hooks {
-    pub(crate) fn new(host: Host) -> Self {
-        Self { host }
+    pub(crate) fn new(guest: Guest) -> Self {
+        Self { guest }
     }
 }
 
@@ -33,7 +34,7 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Sent), Error>> + Send> {
-        let host = self.host.clone();
+        let guest = self.guest.clone();
         let options = options.unwrap_or_default();
         let timeouts = Timeouts {
             connect: options.connect_timeout,
@@ -41,7 +42,7 @@ impl WasiHttpHooks for Hooks {
             between_bytes: options.between_bytes_timeout,
         };
         Box::new(async move {
-            let response = host.send(request, timeouts).await.map_err(error_of)?;
+            let response = guest.send(request, timeouts).await.map_err(error_of)?;
             let response = response.map(|body| body.map_err(error_of).boxed_unsync());
             // What becomes of the rest of an upload shows in the response.
             let sent: Sent = Box::new(async { Ok(()) });
@@ -105,9 +106,18 @@ pub struct State {
 impl State {
     /// The state of one store, whose requests go over the connections of `host`.
     pub fn new(host: &Host) -> Self {
+        Self::with_hooks(host.hooks())
+    }
+
+    /// The state of one store of `guest`.
+    pub fn of(guest: &Guest) -> Self {
+        Self::with_hooks(guest.hooks())
+    }
+
+    fn with_hooks(hooks: Hooks) -> Self {
         let mut wasi = WasiCtxBuilder::new();
         wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
-        Self { table: ResourceTable::new(), wasi: wasi.build(), http: WasiHttpCtx::new(), hooks: host.hooks() }
+        Self { table: ResourceTable::new(), wasi: wasi.build(), http: WasiHttpCtx::new(), hooks }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Which requests may share connections.
 
 use crate::error::Failure;
+use crate::idle::Place;
+use crate::route::{Versions, Way};
 use http::Uri;
 use http::uri::Scheme;
 use std::sync::Arc;
@@ -12,16 +14,29 @@ pub(crate) struct Key {
     /// In lower case, an IPv6 address without its brackets.
     pub(crate) host: Arc<str>,
     pub(crate) port: u16,
+    pub(crate) way: Way,
+    /// Whether only HTTP/1.1 will do: the server has said so.
+    pub(crate) http1: bool,
+}
+
+impl Place for Key {
+    fn may_share(&self) -> bool {
+        match self.versions() {
+            Versions::Http1 => false,
+            Versions::Negotiated => self.tls,
+            Versions::Http2 => true,
+        }
+    }
 }
 
 impl Key {
-    /// The key of an absolute URI.
+    /// The key of an absolute URI, and of the way to it.
     ///
     /// # Errors
     ///
     /// [`Failure::Denied`] for userinfo, which would be one way around a policy that looks at hosts, [`Failure::Uri`] for
     /// what has no scheme, host or port that can be used.
-    pub(crate) fn of(uri: &Uri) -> Result<Self, Failure> {
+    pub(crate) fn of(uri: &Uri, way: Way) -> Result<Self, Failure> {
         let authority = uri.authority().ok_or(Failure::Uri)?;
         if authority.as_str().contains('@') {
             return Err(Failure::Denied);
@@ -41,16 +56,25 @@ impl Key {
         if bare.is_empty() || port == 0 {
             return Err(Failure::Uri);
         }
-        Ok(Self { tls, host: bare.to_ascii_lowercase().into(), port })
+        Ok(Self { tls, host: bare.to_ascii_lowercase().into(), port, way, http1: false })
+    }
+
+    /// The versions of HTTP that a connection to it may speak.
+    pub(crate) fn versions(&self) -> Versions {
+        if self.http1 { Versions::Http1 } else { self.way.versions }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::{Route, Ways};
+    use std::sync::LazyLock;
 
     fn key(uri: &str) -> Result<Key, Failure> {
-        Key::of(&uri.parse().unwrap())
+        static WAYS: Ways = Ways::new();
+        static WAY: LazyLock<Way> = LazyLock::new(|| WAYS.of(Route::default()));
+        Key::of(&uri.parse().unwrap(), WAY.clone())
     }
 
     #[test]
@@ -79,5 +103,19 @@ mod tests {
         for uri in ["http://a.test:0/", "http://a.test:65536/", "ftp://a.test/", "/path"] {
             assert_eq!(key(uri), Err(Failure::Uri), "{uri}");
         }
+    }
+
+    #[test]
+    fn what_only_some_rules_allow_is_another_place() {
+        let ways = Ways::new();
+        let uri = "http://a.test/".parse().unwrap();
+        let of = |tenant: Option<&str>| {
+            let route = Route { tenant: tenant.map(Into::into), ..Route::default() };
+            Key::of(&uri, ways.of(route)).unwrap()
+        };
+        let (none, a) = (of(None), of(Some("a")));
+        assert_eq!(a, of(Some("a")));
+        assert_ne!(a, none);
+        assert_ne!(a, of(Some("b")));
     }
 }

@@ -28,10 +28,16 @@ mod connect;
 mod connections;
 mod egress;
 mod error;
+mod guest;
 mod head;
 mod hooks;
+mod http2;
 mod idle;
+mod incoming;
 mod key;
+mod lease;
+mod network;
+mod proxy;
 mod resend;
 mod resolve;
 mod route;
@@ -43,6 +49,7 @@ mod wire;
 pub use body::ResponseBody;
 pub use egress::Egress;
 pub use error::{Error, Failure};
+pub use guest::{Guest, GuestBuilder};
 pub use hooks::{Hooks, State, add_to_linker};
 pub use resolve::{Overrides, Resolve, System};
 pub use route::Versions;
@@ -53,8 +60,9 @@ use bytes::Bytes;
 use connect::Connector;
 use connections::Connections;
 use http_body::Body;
-use http_body_util::BodyExt;
 use idle::Limits;
+use key::Key;
+use route::{Route, Way, Ways};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -76,6 +84,9 @@ struct Shared {
     connections: Arc<Connections>,
     waits: Waits,
     drain: Drain,
+    ways: Ways,
+    /// That of whoever has no rules of their own.
+    way: Way,
 }
 
 impl Host {
@@ -84,10 +95,15 @@ impl Host {
         HostBuilder::default()
     }
 
+    /// A guest with rules of its own, which begin as those of the host.
+    pub fn guest(&self) -> GuestBuilder {
+        GuestBuilder::new(self.clone())
+    }
+
     /// Sends a request from native code, over the same connections as the guests' requests.
     ///
     /// The URI is absolute. Where a Host field is missing, the authority is sent. It takes a tokio runtime to run on, and
-    /// may be dropped at any time, which closes the connection it used.
+    /// may be dropped at any time, which closes the connection it used, or takes the request back where others use it.
     ///
     /// # Errors
     ///
@@ -101,19 +117,23 @@ impl Host {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let defaults = self.shared.waits;
-        let waits = Waits {
-            connect: timeouts.connect.unwrap_or(defaults.connect),
-            first_byte: timeouts.first_byte.unwrap_or(defaults.first_byte),
-            between_bytes: timeouts.between_bytes.unwrap_or(defaults.between_bytes),
-        };
-        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-        send::send(&self.shared.connections, request, waits, self.shared.drain).await
+        Guest::of(self.clone()).send(request, timeouts).await
+    }
+
+    /// Opens connections to the origin of an absolute URI ahead of requests, and returns how many: `count`, or as many as the
+    /// limits let it. Connections that are there already are not counted.
+    ///
+    /// # Errors
+    ///
+    /// Why the first of them that failed could not be opened; others may be open.
+    pub async fn warm(&self, uri: &str, count: usize) -> Result<usize, Failure> {
+        let key = Key::of(&uri.parse().map_err(|_| Failure::Uri)?, self.shared.way.clone())?;
+        self.shared.connections.warm(&key, count, self.shared.waits.connect).await
     }
 
     /// What to put into a store's state to let its guest send requests over this host.
     pub fn hooks(&self) -> Hooks {
-        Hooks::new(self.clone())
+        Guest::of(self.clone()).hooks()
     }
 
     /// The figures up to now.
@@ -142,8 +162,10 @@ pub struct HostBuilder {
     limits: Limits,
     idle_per_origin: Option<usize>,
     acquire_timeout: Duration,
+    max_age: Option<Duration>,
     waits: Waits,
     drain: Drain,
+    route: Route,
     roots: RootCertStore,
     resolver: Arc<dyn Resolve>,
 }
@@ -152,11 +174,19 @@ impl Default for HostBuilder {
     fn default() -> Self {
         let minute = Duration::from_secs(60);
         Self {
-            limits: Limits { per_origin: 32, total: 256, idle_per_origin: 32, idle_timeout: Duration::from_secs(90) },
+            limits: Limits {
+                per_origin: 32,
+                total: 256,
+                idle_per_origin: 32,
+                idle_timeout: Duration::from_secs(90),
+                uses: u64::MAX,
+            },
             idle_per_origin: None,
             acquire_timeout: Duration::from_secs(30),
+            max_age: None,
             waits: Waits { connect: minute, first_byte: minute, between_bytes: minute },
             drain: Drain { bytes: 64 * 1024, within: Duration::from_millis(250) },
+            route: Route::default(),
             roots: RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
             resolver: Arc::new(System),
         }
@@ -187,6 +217,27 @@ impl HostBuilder {
     /// How long a connection may be idle before it is closed. Default: 90 s.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.limits.idle_timeout = timeout;
+        self
+    }
+
+    /// How old a connection may become before it is closed, or none to set no limit. Default: none.
+    ///
+    /// A request that is on its way is finished. Each connection ends up to a tenth earlier, so that those opened together do
+    /// not end together. A name is looked up again for each new connection, so this bounds how long an old address is used.
+    pub fn max_age(mut self, age: Option<Duration>) -> Self {
+        self.max_age = age;
+        self
+    }
+
+    /// How many requests one connection serves before it is closed, or none to set no limit. Default: none.
+    pub fn max_uses(mut self, uses: Option<u64>) -> Self {
+        self.limits.uses = uses.unwrap_or(u64::MAX);
+        self
+    }
+
+    /// Which versions of HTTP are spoken. Default: HTTP/2 over TLS where the server agrees to it, otherwise HTTP/1.1.
+    pub fn versions(mut self, versions: Versions) -> Self {
+        self.route.versions = versions;
         self
     }
 
@@ -257,6 +308,9 @@ impl HostBuilder {
         if self.limits.total == 0 {
             return Err(Error::Limit("connections"));
         }
+        if self.limits.uses == 0 {
+            return Err(Error::Limit("max_uses"));
+        }
         let idle_per_origin = self.idle_per_origin.unwrap_or(self.limits.per_origin);
         let limits = Limits { idle_per_origin, ..self.limits };
         // With several providers in one program there is no default one, so it is named.
@@ -267,9 +321,11 @@ impl HostBuilder {
             .with_root_certificates(self.roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let connector = Connector { resolver: self.resolver, tls: Arc::new(tls) };
-        let connections = Arc::new(Connections::new(connector, limits, self.acquire_timeout));
-        Ok(Host { shared: Arc::new(Shared { connections, waits: self.waits, drain: self.drain }) })
+        let connector = Connector { resolver: self.resolver, tls: Arc::new(tls), totals: Arc::default() };
+        let connections = Arc::new(Connections::new(connector, limits, self.acquire_timeout, self.max_age));
+        let ways = Ways::new();
+        let way = ways.of(self.route);
+        Ok(Host { shared: Arc::new(Shared { connections, waits: self.waits, drain: self.drain, ways, way }) })
     }
 }
 

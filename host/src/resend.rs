@@ -13,6 +13,8 @@ pub(crate) struct Death {
     pub(crate) resent: bool,
     /// Whether the connection had served another request before, so that the server may just have closed it.
     pub(crate) reused: bool,
+    /// Whether the server said that it did not begin to act on it (HTTP/2's GOAWAY and REFUSED_STREAM).
+    pub(crate) refused: bool,
     /// Whether any byte of a response had come.
     pub(crate) answered: bool,
     /// Whether any byte of the request may have been written.
@@ -45,6 +47,8 @@ impl Death {
     pub(crate) fn judge(self) -> Resend {
         if self.resent {
             Resend::AlreadyResent
+        } else if self.refused {
+            if self.at_hand { Resend::Again } else { Resend::BodyGone }
         } else if !self.reused {
             Resend::FreshConnection
         } else if self.answered {
@@ -69,8 +73,15 @@ pub(crate) fn repeatable(request: &Parts) -> bool {
 mod tests {
     use super::*;
 
-    const STALE: Death =
-        Death { resent: false, reused: true, answered: false, written: true, repeatable: true, at_hand: true };
+    const STALE: Death = Death {
+        resent: false,
+        reused: true,
+        refused: false,
+        answered: false,
+        written: true,
+        repeatable: true,
+        at_hand: true,
+    };
 
     fn parts(method: &str, key: Option<&str>) -> Parts {
         let mut request = http::Request::builder().method(method).uri("/");
@@ -105,6 +116,14 @@ mod tests {
         let post = Death { repeatable: false, ..STALE };
         assert_eq!(post.judge(), Resend::NotRepeatable);
         assert_eq!(Death { written: false, ..post }.judge(), Resend::Again);
+    }
+
+    #[test]
+    fn what_the_server_refused_unprocessed_goes_out_again_whatever_it_does() {
+        let refused = Death { refused: true, reused: false, repeatable: false, ..STALE };
+        assert_eq!(refused.judge(), Resend::Again);
+        assert_eq!(Death { at_hand: false, ..refused }.judge(), Resend::BodyGone);
+        assert_eq!(Death { resent: true, ..refused }.judge(), Resend::AlreadyResent);
     }
 
     #[test]

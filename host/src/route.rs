@@ -1,7 +1,9 @@
 //! What decides, besides the origin, whether two requests may share a connection.
 
 use crate::egress::Egress;
-use std::sync::Arc;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The way from a guest to its origins. Requests of different routes never share a connection, so what was opened under one
 /// policy cannot be used under another.
@@ -10,6 +12,53 @@ pub(crate) struct Route {
     pub(crate) tenant: Option<Arc<str>>,
     pub(crate) egress: Egress,
     pub(crate) versions: Versions,
+}
+
+/// A route that is compared by identity, which [`Ways`] makes as good as by value.
+#[derive(Clone, Debug)]
+pub(crate) struct Way(Arc<Route>);
+
+impl Deref for Way {
+    type Target = Route;
+
+    fn deref(&self) -> &Route {
+        &self.0
+    }
+}
+
+impl PartialEq for Way {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Way {}
+
+impl Hash for Way {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+/// The routes in use, each once.
+#[derive(Debug)]
+pub(crate) struct Ways(Mutex<Vec<Weak<Route>>>);
+
+impl Ways {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    pub(crate) fn of(&self, route: Route) -> Way {
+        let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ways.retain(|way| way.strong_count() > 0);
+        if let Some(known) = ways.iter().filter_map(Weak::upgrade).find(|known| **known == route) {
+            return Way(known);
+        }
+        let way = Arc::new(route);
+        ways.push(Arc::downgrade(&way));
+        Way(way)
+    }
 }
 
 /// Which versions of HTTP are spoken.

@@ -1,23 +1,28 @@
 //! One request: take a connection, send, watch the answer, and send again where that is safe.
 
-use crate::body::{Drain, ResponseBody};
-use crate::connections::{Connections, Handout, Lease};
+use crate::Timeouts;
+use crate::body::{Drain, ResponseBody, Terms};
+use crate::connections::Connections;
 use crate::error::Failure;
 use crate::head;
+use crate::http2;
+use crate::incoming::Incoming;
 use crate::key::Key;
+use crate::lease::{Lease, Sender};
 use crate::resend::{self, Death, Resend};
+use crate::route::Way;
 use crate::stats::Close;
 use crate::upload::{BodyError, Progress, Source, Upload};
-use crate::wire::Traffic;
 use bytes::Bytes;
-use http::header::{Entry, HOST};
-use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use h2::Reason;
+use http::header::PROXY_AUTHORIZATION;
+use http::{Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 /// How long the phases of a request may take.
@@ -28,78 +33,106 @@ pub(crate) struct Waits {
     pub(crate) between_bytes: Duration,
 }
 
+impl Waits {
+    /// These, where `timeouts` says nothing else.
+    pub(crate) fn or(self, timeouts: Timeouts) -> Self {
+        Self {
+            connect: timeouts.connect.unwrap_or(self.connect),
+            first_byte: timeouts.first_byte.unwrap_or(self.first_byte),
+            between_bytes: timeouts.between_bytes.unwrap_or(self.between_bytes),
+        }
+    }
+}
+
+/// On whose behalf a request is sent, and under which rules.
+pub(crate) struct Errand {
+    pub(crate) way: Way,
+    pub(crate) waits: Waits,
+    pub(crate) drain: Drain,
+    /// The guest's right to have the request in flight.
+    pub(crate) quota: Option<OwnedSemaphorePermit>,
+}
+
 /// Sends `request`, whose URI is absolute.
 ///
-/// Cancel-safe: dropped at any point, it leaves neither slots nor counts behind, and the connection it used is closed.
+/// Cancel-safe: dropped at any point, it leaves neither slots nor counts behind, and a connection that it alone used is
+/// closed.
 pub(crate) async fn send(
     connections: &Arc<Connections>,
     request: Request<UnsyncBoxBody<Bytes, BodyError>>,
-    waits: Waits,
-    drain: Drain,
+    errand: Errand,
 ) -> Result<Response<ResponseBody>, Failure> {
     connections.count(|stats| stats.requests += 1);
     // A CONNECT would tunnel through the server to wherever the guest likes.
     if request.method() == Method::CONNECT {
         return Err(Failure::Denied);
     }
-    let key = Key::of(request.uri())?;
+    let Errand { way, waits, drain, quota } = errand;
+    let mut key = connections.known(Key::of(request.uri(), way)?);
     let (mut head, body) = request.into_parts();
-    direct(&mut head)?;
 
-    let (mut lease, reused) = match connections.take(&key).await? {
-        Handout::Reuse(lease) => {
-            connections.count(|stats| stats.reused += 1);
-            (lease, true)
-        }
-        Handout::Open(permit) => (connections.open(&key, permit, waits.connect).await?, false),
-    };
-    let source = Source::new(body, reused);
+    let (mut lease, reused) = connections.acquire(&key, waits.connect).await?;
+    // A fresh connection that nobody else uses is not stale, and nothing is refused on it: what was sent is not needed again.
+    let keep = reused || lease.shared();
+    let source = Source::new(body, keep);
     let repeatable = resend::repeatable(&head);
-    // Only a reused connection may need the head again.
-    let mut spare = reused.then(|| head.clone());
+    let mut spare = keep.then(|| head.clone());
     loop {
         let method = head.method.clone();
         let traffic = lease.traffic();
-        let written = traffic.written();
-        // A server that speaks first, on a fresh connection, answers nothing, but is heard.
-        let read = if reused && spare.is_some() { traffic.read() } else { 0 };
-        let (upload, progress) = source.attempt(Arc::clone(&traffic));
-        let request = Request::from_parts(head, upload);
-        let (verdict, failure) = match exchange(&mut lease, request, &progress, waits.first_byte).await {
+        let (read, written) = (traffic.read(), traffic.written());
+        let (upload, progress) = source.attempt((!lease.shared()).then(|| Arc::clone(&traffic)));
+        let attempt = exchange(&mut lease, Request::from_parts(head, upload), &progress, waits.first_byte).await;
+        let died = match attempt {
             Ok(response) => {
                 source.release();
-                return deliver(response, &method, lease, progress, waits.between_bytes, drain);
+                let terms = Terms { between_bytes: waits.between_bytes, drain, quota };
+                return deliver(response, &method, lease, progress, terms);
             }
             Err(Outcome::TimedOut) => {
-                lease.close(Close::TimedOut);
+                if lease.shared() && traffic.read() == read {
+                    // Not a byte came for anybody: it would not help others either.
+                    lease.condemn(Close::TimedOut);
+                } else {
+                    lease.close(Close::TimedOut);
+                }
                 return Err(Failure::ReadTimeout);
             }
-            Err(Outcome::Died { error, unwritten }) => {
-                let heard = traffic.read() > read;
-                let death = Death {
-                    resent: spare.is_none(),
-                    reused,
-                    // What came before the request went out does not answer it, such as the farewell of an idle connection.
-                    answered: heard && !unwritten,
-                    written: !unwritten && traffic.written() > written,
-                    repeatable,
-                    at_hand: source.at_hand(),
-                };
-                let failure = if progress.failed() { Failure::RequestBody } else { Failure::http(&error, heard) };
-                (death.judge(), failure)
-            }
+            Err(Outcome::Died(died)) => died,
         };
+        // A server that speaks first, on a fresh connection, answers nothing, but is heard.
+        let since = if reused && spare.is_some() { read } else { 0 };
+        let heard = !lease.shared() && traffic.read() > since;
+        let death = Death {
+            resent: spare.is_none(),
+            reused,
+            refused: died.refused(),
+            // What came before the request went out does not answer it, such as the farewell of an idle connection.
+            answered: heard && !died.unwritten,
+            written: !died.unwritten && (lease.shared() || traffic.written() > written),
+            repeatable,
+            at_hand: source.at_hand(),
+        };
+        let verdict = death.judge();
+        let failure = if progress.failed() { Failure::RequestBody } else { died.failure(heard) };
         let again = spare.take().filter(|_| verdict == Resend::Again && failure != Failure::RequestBody);
         let Some(again) = again else {
             tracing::debug!(?verdict, %failure, "request failed");
-            lease.close(Close::Failed);
-            return Err(failure);
-        };
-        let Some(permit) = lease.replace() else {
+            died.end(lease);
             return Err(failure);
         };
         connections.count(|stats| stats.resent += 1);
-        lease = connections.open(&key, permit, waits.connect).await?;
+        if died.wants_http1() {
+            connections.learn(&key);
+            key.http1 = true;
+        }
+        lease = if lease.shared() {
+            died.end(lease);
+            connections.acquire(&key, waits.connect).await?.0
+        } else {
+            let permit = lease.replace().ok_or(failure)?;
+            connections.open(&key, permit, waits.connect).await?
+        };
         head = again;
     }
 }
@@ -107,28 +140,126 @@ pub(crate) async fn send(
 /// Why an attempt brought no response.
 enum Outcome {
     TimedOut,
-    Died { error: hyper::Error, unwritten: bool },
+    Died(Died),
+}
+
+/// A request that died, of what.
+struct Died {
+    error: Cause,
+    /// Whether nothing of it was written.
+    unwritten: bool,
+}
+
+enum Cause {
+    Http1(hyper::Error),
+    Http2(h2::Error),
+    /// The connection was gone before the request.
+    Gone,
+    /// The request cannot be said in this version of HTTP.
+    Unsayable(Failure),
+}
+
+impl Died {
+    fn failure(&self, heard: bool) -> Failure {
+        match &self.error {
+            Cause::Http1(error) => Failure::http(error, heard),
+            Cause::Http2(error) => Failure::http2(error, false),
+            Cause::Gone => Failure::Terminated,
+            Cause::Unsayable(failure) => failure.clone(),
+        }
+    }
+
+    /// Whether the server said that it did not begin to act on it.
+    ///
+    /// RFC 9113 §6.8, §8.7: h2 fails the requests that a GOAWAY leaves out with that GOAWAY, and only those.
+    fn refused(&self) -> bool {
+        match &self.error {
+            Cause::Http2(error) => {
+                let reason = error.reason();
+                error.is_remote()
+                    && (error.is_go_away()
+                        || reason == Some(Reason::REFUSED_STREAM)
+                        || reason == Some(Reason::HTTP_1_1_REQUIRED))
+            }
+            Cause::Http1(_) | Cause::Gone | Cause::Unsayable(_) => false,
+        }
+    }
+
+    fn wants_http1(&self) -> bool {
+        matches!(&self.error, Cause::Http2(error) if error.is_remote() && error.reason() == Some(Reason::HTTP_1_1_REQUIRED))
+    }
+
+    /// Parts with the connection, which others may go on using when only this request failed.
+    fn end(&self, lease: Lease) {
+        match &self.error {
+            Cause::Http2(error) if error.is_reset() => lease.close(Close::Cancelled),
+            Cause::Http2(error) if error.is_go_away() && error.is_remote() => lease.condemn(Close::GoAway),
+            Cause::Http1(_) | Cause::Http2(_) | Cause::Gone => lease.condemn(Close::Failed),
+            Cause::Unsayable(_) => lease.close(Close::Cancelled),
+        }
+    }
 }
 
 /// Sends one request over one connection, and waits for the head of its response.
 async fn exchange(
     lease: &mut Lease,
-    mut request: Request<Upload>,
+    request: Request<Upload>,
     progress: &Progress,
     first_byte: Duration,
 ) -> Result<Response<Incoming>, Outcome> {
     let traffic = lease.traffic();
-    traffic.begin();
-    let told = Arc::clone(&traffic);
-    hyper::ext::on_informational(&mut request, move |_| told.interim());
-    let Some(sender) = lease.sender() else {
-        return Err(Outcome::TimedOut);
+    let (forward, runtime) = (lease.forward(), lease.runtime());
+    let (Some(sender), Some(runtime)) = (lease.sender(), runtime) else {
+        return Err(Outcome::Died(Died { error: Cause::Gone, unwritten: true }));
     };
-    let mut sending = pin!(sender.try_send_request(request));
-    let answer = loop {
+    let (mut head, upload) = request.into_parts();
+    match sender {
+        Sender::Http1(sender) => {
+            let fit = match forward {
+                Some(forward) => {
+                    if let Some(credentials) = &forward.authorization {
+                        head.headers.insert(PROXY_AUTHORIZATION, credentials.clone());
+                    }
+                    head::for_proxy(&mut head)
+                }
+                None => head::for_http1(&mut head),
+            };
+            fit.map_err(|failure| Outcome::Died(Died { error: Cause::Unsayable(failure), unwritten: true }))?;
+            let mut request = Request::from_parts(head, upload);
+            traffic.begin();
+            let told = Arc::clone(&traffic);
+            hyper::ext::on_informational(&mut request, move |_| told.interim());
+            let resting = || progress.over() || traffic.answering() || traffic.deaf();
+            let answer = watch(sender.try_send_request(request), progress, first_byte, resting).await?;
+            let answer = answer.map_err(|mut refused| {
+                let unwritten = refused.take_message().is_some();
+                Outcome::Died(Died { error: Cause::Http1(refused.into_error()), unwritten })
+            });
+            answer.map(|response| response.map(Incoming::Http1))
+        }
+        Sender::Http2(sender) => {
+            let sending = http2::send(sender, head, upload, &runtime);
+            let answer = watch(sending, progress, first_byte, || progress.over()).await?;
+            let answer = answer.map_err(|failed| {
+                Outcome::Died(Died { error: Cause::Http2(failed.error), unwritten: failed.unwritten })
+            });
+            answer.map(|response| response.map(Incoming::Http2))
+        }
+    }
+}
+
+/// Waits for the head of a response, under the timeout that begins once the request is out.
+async fn watch<T>(
+    sending: impl Future<Output = T>,
+    progress: &Progress,
+    first_byte: Duration,
+    resting: impl Fn() -> bool,
+) -> Result<T, Outcome> {
+    let mut sending = pin!(sending);
+    loop {
         tokio::select! {
             biased;
-            answer = sending.as_mut() => break answer,
+            answer = sending.as_mut() => return Ok(answer),
             () = progress.resting() => {}
         }
         if first_byte.is_zero() {
@@ -137,20 +268,12 @@ async fn exchange(
         }
         // The first byte is waited for once the request is out, however long the guest took to write it.
         match timeout(first_byte, sending.as_mut()).await {
-            Ok(answer) => break answer,
-            Err(_) if resting(progress, &traffic) => return Err(Outcome::TimedOut),
+            Ok(answer) => return Ok(answer),
+            Err(_) if resting() => return Err(Outcome::TimedOut),
             // It had only paused for an interim response.
             Err(_) => {}
         }
-    };
-    answer.map_err(|mut refused| {
-        let unwritten = refused.take_message().is_some();
-        Outcome::Died { error: refused.into_error(), unwritten }
-    })
-}
-
-fn resting(progress: &Progress, traffic: &Traffic) -> bool {
-    progress.over() || traffic.answering() || traffic.deaf()
+    }
 }
 
 fn deliver(
@@ -158,30 +281,17 @@ fn deliver(
     method: &Method,
     lease: Lease,
     progress: Arc<Progress>,
-    between_bytes: Duration,
-    drain: Drain,
+    terms: Terms,
 ) -> Result<Response<ResponseBody>, Failure> {
     let (mut head, incoming) = response.into_parts();
     match head::judge(method, &head) {
         Ok(disposition) => {
             head::forget_length(&mut head);
-            let body = ResponseBody::new(incoming, lease, progress, disposition, between_bytes, drain);
-            Ok(Response::from_parts(head, body))
+            Ok(Response::from_parts(head, ResponseBody::new(incoming, lease, progress, disposition, terms)))
         }
         Err(failure) => {
             lease.close(Close::Failed);
             Err(failure)
         }
     }
-}
-
-/// Makes the head one for a server itself: the target in origin form, the authority in Host.
-fn direct(head: &mut Parts) -> Result<(), Failure> {
-    if let (Entry::Vacant(host), Some(authority)) = (head.headers.entry(HOST), head.uri.authority()) {
-        host.insert(HeaderValue::from_str(authority.as_str()).map_err(|_| Failure::Uri)?);
-    }
-    let target = head.uri.path_and_query().cloned();
-    head.uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
-    head.version = Version::HTTP_11;
-    Ok(())
 }

@@ -34,8 +34,9 @@ impl Source {
         Self(Arc::new(Mutex::new(State { body, over, kept: keep.then(VecDeque::new), kept_bytes: 0 })))
     }
 
-    /// The body from its start, for one attempt over the connection of `traffic`.
-    pub(crate) fn attempt(&self, traffic: Arc<Traffic>) -> (Upload, Arc<Progress>) {
+    /// The body from its start, for one attempt. It stops once `traffic` shows an answer, if that is given: on a connection
+    /// that others use at the same time, it shows nothing.
+    pub(crate) fn attempt(&self, traffic: Option<Arc<Traffic>>) -> (Upload, Arc<Progress>) {
         let progress = Arc::new(Progress::default());
         let upload = Upload { source: self.clone(), traffic, progress: Arc::clone(&progress), position: 0 };
         (upload, progress)
@@ -91,9 +92,16 @@ impl Progress {
 /// One attempt's view of the body.
 pub(crate) struct Upload {
     source: Source,
-    traffic: Arc<Traffic>,
+    traffic: Option<Arc<Traffic>>,
     progress: Arc<Progress>,
     position: usize,
+}
+
+impl Upload {
+    /// Whether nothing more of it is wanted.
+    fn is_answered(&self) -> bool {
+        self.traffic.as_ref().is_some_and(|traffic| traffic.answering() || traffic.deaf())
+    }
 }
 
 impl Body for Upload {
@@ -101,7 +109,7 @@ impl Body for Upload {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.traffic.answering() || self.traffic.deaf() {
+        if self.is_answered() {
             // No waker is needed: whatever changes this is read by the task that polls here, right before it does.
             self.progress.changed.notify_one();
             return Poll::Pending;
@@ -172,7 +180,7 @@ impl Body for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if self.traffic.answering() || self.traffic.deaf() {
+        if self.is_answered() {
             self.progress.changed.notify_one();
         } else {
             // hyper lets go of a body once its announced length is written, without asking for its end.

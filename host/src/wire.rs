@@ -10,9 +10,27 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+/// What has passed over all connections of a host.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    read: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Totals {
+    pub(crate) fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+}
+
 /// What has passed over a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
+    totals: Arc<Totals>,
     read: AtomicU64,
     written: AtomicU64,
     /// Bytes read up to here belong to earlier responses, or to interim ones.
@@ -78,8 +96,15 @@ pub(crate) enum Stream {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, traffic: Arc::default() }
+    pub(crate) fn new(stream: Stream, totals: Arc<Totals>) -> Self {
+        Self { stream, traffic: Arc::new(Traffic { totals, ..Traffic::default() }) }
+    }
+
+    pub(crate) fn version(&self) -> http::Version {
+        http::Version::HTTP_11
+    }
+    pub(crate) fn forward(&self) -> Option<&Arc<crate::proxy::Forward>> {
+        None
     }
 
     pub(crate) fn traffic(&self) -> Arc<Traffic> {
@@ -90,6 +115,7 @@ impl Wire {
         match result {
             Poll::Ready(Ok(bytes)) => {
                 self.traffic.written.fetch_add(bytes as u64, Ordering::Relaxed);
+                self.traffic.totals.written.fetch_add(bytes as u64, Ordering::Relaxed);
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(Err(error)) if hung_up(&error) => {
@@ -115,6 +141,7 @@ impl AsyncRead for Wire {
         };
         let bytes = buffer.filled().len() - before;
         self.traffic.read.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.traffic.totals.read.fetch_add(bytes as u64, Ordering::Relaxed);
         result
     }
 }
