@@ -52,7 +52,12 @@ impl Connector {
         } else {
             Stream::Plain(tcp)
         };
-        Ok(Wire::new(stream, Arc::clone(&self.totals)))
+        let version = if key.versions() == crate::route::Versions::Http2 {
+            http::Version::HTTP_2
+        } else {
+            http::Version::HTTP_11
+        };
+        Ok(Wire::new(stream, version, Arc::clone(&self.totals)))
     }
 
     async fn lookup(&self, key: &Key, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {

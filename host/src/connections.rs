@@ -4,11 +4,11 @@
 
 use crate::connect::Connector;
 use crate::error::Failure;
+use crate::events::Events;
 use crate::idle::{Book, Effect, Hint, Limits, Opened, Place, Take, Ticket};
 use crate::key::Key;
 use crate::lease::{Connection, Lease, PATIENCE, Permit};
 use crate::stats::{Close, Stats};
-use crate::wire::READ_BUFFER;
 use http::Version;
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
@@ -23,6 +23,7 @@ pub(crate) struct Connections {
     connector: Connector,
     acquire_timeout: Duration,
     max_age: Option<Duration>,
+    events: Events,
     state: Mutex<State>,
     /// Wakes the sweep before its time.
     sooner: Arc<Notify>,
@@ -52,6 +53,7 @@ impl Connections {
         limits: Limits,
         acquire_timeout: Duration,
         max_age: Option<Duration>,
+        events: Events,
     ) -> Self {
         let state = State {
             book: Book::new(limits),
@@ -60,7 +62,7 @@ impl Connections {
             plain: HashSet::new(),
             sweep: None,
         };
-        Self { connector, acquire_timeout, max_age, state: Mutex::new(state), sooner: Arc::default() }
+        Self { connector, acquire_timeout, max_age, events, state: Mutex::new(state), sooner: Arc::default() }
     }
 
     /// The key with what is known of its server.
@@ -163,6 +165,10 @@ impl Connections {
         self.perform(state, effects);
     }
 
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
+    }
+
     pub(crate) fn count(&self, count: impl FnOnce(&mut Stats)) {
         count(&mut self.lock().stats);
     }
@@ -199,19 +205,42 @@ impl Connections {
             self.perform(state, effects);
             match waiting {
                 Ok(waiting) => waiting,
-                Err(handout) => return Ok(handout),
+                Err(handout) => {
+                    if let Handout::Reuse(_) = handout {
+                        self.events.reused(key);
+                    }
+                    return Ok(handout);
+                }
             }
         };
         // Declared before the wait, so that what was granted in the last moment is dropped, and thereby given back, first.
-        let _place = Queued { connections: self, key, ticket, since: Instant::now() };
+        let mut place = Queued { connections: self, key, ticket, since: Instant::now(), granted: false };
         match timeout(self.acquire_timeout, granted).await {
-            Ok(Ok(handout)) => Ok(handout),
+            Ok(Ok(handout)) => {
+                place.granted = true;
+                Ok(handout)
+            }
             // The sender is only dropped with all connections, which `self` keeps.
             Ok(Err(_)) | Err(_) => Err(Failure::LimitReached),
         }
     }
 
     async fn establish(
+        self: &Arc<Self>,
+        key: &Key,
+        permit: Arc<Permit>,
+        within: Duration,
+    ) -> Result<Arc<Connection>, Failure> {
+        let since = Instant::now();
+        let connection = self.try_establish(key, permit, within).await;
+        match &connection {
+            Ok(connection) => self.events.opened(key, connection.version(), since.elapsed()),
+            Err(_) => self.events.not_opened(key, since.elapsed()),
+        }
+        connection
+    }
+
+    async fn try_establish(
         self: &Arc<Self>,
         key: &Key,
         permit: Arc<Permit>,
@@ -231,9 +260,9 @@ impl Connections {
             connecting.await
         }?;
         let connection = if wire.version() == Version::HTTP_2 {
-            Connection::http2(wire, permit).await.map_err(|error| Failure::http2(&error, false))?
+            Connection::http2(wire, key.clone(), permit).await.map_err(|error| Failure::http2(&error, false))?
         } else {
-            let connection = Connection::http1(wire, permit, READ_BUFFER).await;
+            let connection = Connection::http1(wire, key.clone(), permit).await;
             connection.map_err(|error| Failure::http(&error, false))?
         };
         Ok(Arc::new(connection))
@@ -277,13 +306,18 @@ impl Connections {
                 }
                 Effect::Close(connection, reason) => {
                     state.stats.closed(reason);
-                    closed.push(connection);
+                    closed.push((connection, reason));
                 }
             }
         }
         drop(state);
-        drop(closed);
+        for (connection, reason) in closed {
+            self.events.closed(connection.key(), reason);
+        }
         for (waiter, handout) in answers {
+            if let Handout::Reuse(lease) = &handout {
+                lease.tell(&self.events);
+            }
             if let Some(waiter) = waiter {
                 let _unwanted = waiter.send(handout);
             }
@@ -331,13 +365,16 @@ struct Queued<'a> {
     key: &'a Key,
     ticket: Ticket,
     since: Instant,
+    granted: bool,
 }
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
+        let time = self.since.elapsed();
+        self.connections.events.waited(self.key, time, self.granted);
         self.connections.change(|state, effects| {
             state.stats.waited += 1;
-            state.stats.wait_time += self.since.elapsed();
+            state.stats.wait_time += time;
             state.waiters.remove(&self.ticket);
             state.book.cancel(self.key, self.ticket, effects);
         });

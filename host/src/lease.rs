@@ -5,13 +5,16 @@
 //! sockets.
 
 use crate::connections::Connections;
+use crate::events::Events;
 use crate::http2;
 use crate::idle::{Hint, Id};
+use crate::key::Key;
 use crate::proxy::Forward;
 use crate::stats::Close;
 use crate::upload::Upload;
-use crate::wire::{Traffic, Wire};
+use crate::wire::{READ_BUFFER, Traffic, Wire};
 use futures::task::noop_waker_ref;
+use http::Version;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::future::{Future, poll_fn};
@@ -50,6 +53,7 @@ impl Drop for Permit {
 
 /// An open connection. It is closed when nobody holds it any more.
 pub(crate) struct Connection {
+    key: Key,
     speaks: Speaks,
     traffic: Arc<Traffic>,
     forward: Option<Arc<Forward>>,
@@ -69,27 +73,28 @@ enum Speaks {
 
 impl Connection {
     /// Begins to speak HTTP/1.1 over an open socket.
-    pub(crate) async fn http1(wire: Wire, permit: Arc<Permit>, read_buffer: usize) -> Result<Self, hyper::Error> {
+    pub(crate) async fn http1(wire: Wire, key: Key, permit: Arc<Permit>) -> Result<Self, hyper::Error> {
         let (traffic, forward) = (wire.traffic(), wire.forward().cloned());
-        let handshake = http1::Builder::new().max_buf_size(read_buffer).handshake(TokioIo::new(wire)).await;
+        let handshake = http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(wire)).await;
         let (sender, driver) = handshake?;
-        Ok(Self::driven(Speaks::Http1(Mutex::new(Some(sender))), traffic, forward, permit, |closed, leave| {
+        Ok(Self::driven(Speaks::Http1(Mutex::new(Some(sender))), key, traffic, forward, permit, |closed, leave| {
             drive(driver, closed, leave)
         }))
     }
 
     /// Begins to speak HTTP/2 over an open socket.
-    pub(crate) async fn http2(wire: Wire, permit: Arc<Permit>) -> Result<Self, h2::Error> {
+    pub(crate) async fn http2(wire: Wire, key: Key, permit: Arc<Permit>) -> Result<Self, h2::Error> {
         let traffic = wire.traffic();
         let (sender, driver) = http2::handshake(wire).await?;
         let probe = sender.clone();
-        Ok(Self::driven(Speaks::Http2(sender), traffic, None, permit, |closed, leave| {
+        Ok(Self::driven(Speaks::Http2(sender), key, traffic, None, permit, |closed, leave| {
             drive_shared(probe, driver, closed, leave)
         }))
     }
 
     fn driven<F>(
         speaks: Speaks,
+        key: Key,
         traffic: Arc<Traffic>,
         forward: Option<Arc<Forward>>,
         permit: Arc<Permit>,
@@ -103,7 +108,7 @@ impl Connection {
         let ended = Arc::new(AtomicBool::new(false));
         let leave = Leave { permit: Arc::clone(&permit), ended: Arc::clone(&ended) };
         let _driving = runtime.spawn(drive(closed, leave));
-        Self { speaks, traffic, forward, permit, runtime, ended, _open: open }
+        Self { key, speaks, traffic, forward, permit, runtime, ended, _open: open }
     }
 
     /// Whether it can take a request, as far as is known.
@@ -124,6 +129,14 @@ impl Connection {
 
     pub(crate) fn id(&self) -> Id {
         self.permit.id
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        if self.shared() { Version::HTTP_2 } else { Version::HTTP_11 }
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
@@ -174,6 +187,13 @@ impl Lease {
         self.connection.as_ref()?.forward.clone()
     }
 
+    /// Tells that the connection is used again.
+    pub(crate) fn tell(&self, events: &Events) {
+        if let Some(connection) = &self.connection {
+            events.reused(&connection.key);
+        }
+    }
+
     /// Whether others use the connection at the same time.
     pub(crate) fn shared(&self) -> bool {
         self.connection.as_ref().is_some_and(|connection| connection.shared())
@@ -215,6 +235,7 @@ impl Lease {
                 state.stats.closed(Close::Stale);
                 dead = state.book.reopen(connection.id());
             });
+            connections.events().closed(&connection.key, Close::Stale);
         }
         Some(Arc::clone(&connection.permit))
     }

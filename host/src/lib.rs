@@ -28,6 +28,7 @@ mod connect;
 mod connections;
 mod egress;
 mod error;
+mod events;
 mod guest;
 mod head;
 mod hooks;
@@ -49,6 +50,7 @@ mod wire;
 pub use body::ResponseBody;
 pub use egress::Egress;
 pub use error::{Error, Failure};
+pub use events::{Event, Observe, Origin};
 pub use guest::{Guest, GuestBuilder};
 pub use hooks::{Hooks, State, add_to_linker};
 pub use resolve::{Overrides, Resolve, System};
@@ -59,6 +61,7 @@ use body::Drain;
 use bytes::Bytes;
 use connect::Connector;
 use connections::Connections;
+use events::Events;
 use http_body::Body;
 use idle::Limits;
 use key::Key;
@@ -163,6 +166,7 @@ pub struct HostBuilder {
     idle_per_origin: Option<usize>,
     acquire_timeout: Duration,
     max_age: Option<Duration>,
+    events: Events,
     waits: Waits,
     drain: Drain,
     route: Route,
@@ -184,6 +188,7 @@ impl Default for HostBuilder {
             idle_per_origin: None,
             acquire_timeout: Duration::from_secs(30),
             max_age: None,
+            events: Events::default(),
             waits: Waits { connect: minute, first_byte: minute, between_bytes: minute },
             drain: Drain { bytes: 64 * 1024, within: Duration::from_millis(250) },
             route: Route::default(),
@@ -238,6 +243,12 @@ impl HostBuilder {
     /// Which versions of HTTP are spoken. Default: HTTP/2 over TLS where the server agrees to it, otherwise HTTP/1.1.
     pub fn versions(mut self, versions: Versions) -> Self {
         self.route.versions = versions;
+        self
+    }
+
+    /// Who is told what happens to connections. Default: nobody but `tracing`.
+    pub fn observer(mut self, observer: Arc<dyn Observe>) -> Self {
+        self.events = Events(Some(observer));
         self
     }
 
@@ -322,7 +333,8 @@ impl HostBuilder {
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let connector = Connector { resolver: self.resolver, tls: Arc::new(tls), totals: Arc::default() };
-        let connections = Arc::new(Connections::new(connector, limits, self.acquire_timeout, self.max_age));
+        let connections =
+            Arc::new(Connections::new(connector, limits, self.acquire_timeout, self.max_age, self.events));
         let ways = Ways::new();
         let way = ways.of(self.route);
         Ok(Host { shared: Arc::new(Shared { connections, waits: self.waits, drain: self.drain, ways, way }) })

@@ -122,6 +122,7 @@ pub(crate) async fn send(
             return Err(failure);
         };
         connections.count(|stats| stats.resent += 1);
+        connections.events().resent(&key);
         if died.wants_http1() {
             connections.learn(&key);
             key.http1 = true;

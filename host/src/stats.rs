@@ -45,6 +45,33 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// The figures in the text format of Prometheus, each with its help and type.
+    pub fn prometheus(&self) -> String {
+        let mut text = String::new();
+        let mut counter =
+            |name: &str, help: &str, values: &[(String, f64)]| write_metric(&mut text, name, help, values);
+        let one = |value: u64| [(String::new(), value as f64)];
+        counter("requests_total", "Requests handed over, refused ones included.", &one(self.requests));
+        counter(
+            "connections_opened_total",
+            "Connections established.",
+            &[("version=\"1.1\"".into(), self.opened_h1 as f64), ("version=\"2\"".into(), self.opened_h2 as f64)],
+        );
+        counter("requests_reused_total", "Requests sent on a connection that was open already.", &one(self.reused));
+        counter("requests_resent_total", "Requests sent again unseen.", &one(self.resent));
+        let mut closed: Vec<_> = vec![("reason=\"evicted\"".to_owned(), self.evicted as f64)];
+        closed.extend(self.discarded.iter().map(|(reason, count)| (format!("reason=\"{reason}\""), *count as f64)));
+        counter("connections_closed_total", "Connections closed, by reason.", &closed);
+        counter("waits_total", "Requests that had to wait for a connection.", &one(self.waited));
+        counter("wait_seconds_total", "How long they waited.", &[(String::new(), self.wait_time.as_secs_f64())]);
+        counter("read_bytes_total", "Bytes read from connections.", &one(self.bytes_read));
+        counter("written_bytes_total", "Bytes written to connections.", &one(self.bytes_written));
+        counter("connections_idle", "Connections without a request.", &one(self.idle as u64));
+        counter("connections_live", "Connections open or being opened.", &one(self.live as u64));
+        counter("requests_waiting", "Requests that wait for a connection.", &one(self.waiting as u64));
+        text
+    }
+
     pub(crate) fn closed(&mut self, close: Close) {
         match close {
             Close::Evicted => self.evicted += 1,
@@ -142,5 +169,50 @@ impl Close {
             Self::Unready => "unready",
             Self::Unbounded => "until-close",
         }
+    }
+}
+
+/// One metric with all its values. By the convention for names, those that end in `_total` are counters.
+fn write_metric(text: &mut String, name: &str, help: &str, values: &[(String, f64)]) {
+    let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+    text.push_str(&format!("# HELP urlpool_{name} {help}\n# TYPE urlpool_{name} {kind}\n"));
+    for (labels, value) in values {
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+        text.push_str(&format!("urlpool_{name}{labels} {value}\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figures_are_written_for_prometheus() {
+        let stats = Stats {
+            opened: 3,
+            opened_h1: 2,
+            opened_h2: 1,
+            idle: 1,
+            wait_time: Duration::from_millis(1_500),
+            discarded: [("idle-timeout", 2)].into(),
+            ..Stats::default()
+        };
+        let text = stats.prometheus();
+        for line in [
+            "# TYPE urlpool_connections_opened_total counter",
+            "urlpool_connections_opened_total{version=\"1.1\"} 2",
+            "urlpool_connections_opened_total{version=\"2\"} 1",
+            "urlpool_connections_closed_total{reason=\"idle-timeout\"} 2",
+            "urlpool_wait_seconds_total 1.5",
+            "# TYPE urlpool_connections_idle gauge",
+            "urlpool_connections_idle 1",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line}: {text}");
+        }
+        // Each has its help and type before its values, and no name stands twice.
+        let types: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        let helps = text.lines().filter(|line| line.starts_with("# HELP")).count();
+        let distinct: std::collections::BTreeSet<_> = types.iter().collect();
+        assert_eq!((types.len(), types.len()), (helps, distinct.len()));
     }
 }

@@ -87,6 +87,7 @@ impl Traffic {
 /// reading side to find out.
 pub(crate) struct Wire {
     stream: Stream,
+    version: http::Version,
     traffic: Arc<Traffic>,
 }
 
@@ -96,12 +97,12 @@ pub(crate) enum Stream {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Stream, totals: Arc<Totals>) -> Self {
-        Self { stream, traffic: Arc::new(Traffic { totals, ..Traffic::default() }) }
+    pub(crate) fn new(stream: Stream, version: http::Version, totals: Arc<Totals>) -> Self {
+        Self { stream, version, traffic: Arc::new(Traffic { totals, ..Traffic::default() }) }
     }
 
     pub(crate) fn version(&self) -> http::Version {
-        http::Version::HTTP_11
+        self.version
     }
     pub(crate) fn forward(&self) -> Option<&Arc<crate::proxy::Forward>> {
         None
