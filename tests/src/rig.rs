@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use futures::future::BoxFuture;
-use urlpool_host::{Host, HostBuilder, Resolve};
+use urlpool_host::{Guest, Host, HostBuilder, Resolve};
 use urlpool_script::{Program, Transport};
 
 use crate::client::Client;
@@ -64,6 +64,13 @@ impl Rig {
     /// A fresh instance in this host.
     pub async fn client_of(&self, host: &Host) -> Result<Client> {
         Ok(Client::new(self.program.session(Transport::Pooled(host.clone())).await?))
+    }
+
+    /// A fresh instance as this guest.
+    pub async fn client_as(&self, guest: &Guest) -> Result<Client> {
+        let guest = guest.clone();
+        let transport = Transport::Hooks(Arc::new(move || Box::new(guest.hooks())));
+        Ok(Client::new(self.program.session(transport).await?))
     }
 
     /// A fresh instance in a host that refuses each connection, and what it asks of that host.

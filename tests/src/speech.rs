@@ -13,7 +13,7 @@ pub enum Speech {
 
 impl Speech {
     /// All that the client speaks.
-    pub const ALL: [Self; 2] = [Self::Http1, Self::Http1Tls];
+    pub const ALL: [Self; 3] = [Self::Http1, Self::Http1Tls, Self::Http2Tls];
 
     /// Those that carry one request at a time, for what only such a connection can show.
     pub const ONE_AT_A_TIME: [Self; 2] = [Self::Http1, Self::Http1Tls];

@@ -1,22 +1,173 @@
 //! How many connections a host has, for how long, and for whom.
+//!
+//! Longer than most files, as [`reuse`](super::reuse) is: the area is the headline of the product.
+
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use urlpool_host::{Egress, Failure, Host, Versions};
 
 use crate::case::{cases, same};
+use crate::ports::Refused;
 use crate::reply::{ok, status};
 use crate::rig::{Rig, finding};
 use crate::server::End;
 use crate::{Gate, Server, Speech, Until};
 
 cases! { "connections";
+    "P17" a_connection_past_its_age_finishes_its_request_and_serves_no_other;
+    "P18" the_time_that_a_server_grants_is_kept_to;
+    "P19" a_server_gets_no_more_requests_than_it_takes;
     "P20b" the_idle_connection_used_least_recently_makes_room;
     "P21" a_response_streams_on_when_its_origin_is_the_one_to_go;
     "P22" use_refreshes_the_order_of_origins;
     "P24" the_default_port_is_the_same_origin_and_https_another;
+    "P25" guests_of_other_tenants_rules_and_versions_share_no_connection;
+    "P25b" hosts_that_trust_others_share_no_connection;
     "P36b" the_figures_are_exact_while_requests_wait;
     "P36c" the_figures_are_exact_when_all_has_ended;
     "P38b" one_instance_shares_its_connections_among_all_it_sends;
+    "P40" a_host_opens_connections_ahead_of_requests;
+    "P40b" a_host_opens_no_more_connections_ahead_than_it_may_have;
+}
+
+async fn a_connection_past_its_age_finishes_its_request_and_serves_no_other(rig: &Rig) -> Result<()> {
+    for speech in Speech::ALL {
+        let gate = Gate::new();
+        let server = Server::replies_in(speech, [ok("one").after(Until::Open(gate.clone())), ok("two")]).await?;
+        let age = Duration::from_millis(100);
+        let mut client = rig.client_for(&server, |host| host.max_age(Some(age))).await?;
+        client.start("busy", json!({"url": server.url("/")})).await?;
+        server.until("the request", |log| log.requests.len() == 1).await?;
+        tokio::time::sleep(2 * age).await;
+        gate.open();
+        let busy = client.finish("busy").await?;
+        same!(busy["body"], "one", speech);
+        same!(busy["attempts"], 1, speech);
+        same!(client.get(server.url("/")).await?["body"], "two", speech);
+        let requests = server.requests();
+        same!(requests.iter().map(|request| request.connection).collect::<Vec<_>>(), [0, 1], speech);
+        server.until("the close", |log| log.connections[0].ended == Some(End::Client)).await?;
+        same!(client.host().await?["discarded"]["max-age"].as_u64() >= Some(1), true, speech);
+    }
+    Ok(())
+}
+
+async fn the_time_that_a_server_grants_is_kept_to(rig: &Rig) -> Result<()> {
+    for speech in Speech::ONE_AT_A_TIME {
+        let server = Server::replies_in(speech, [ok("").header("Keep-Alive", "timeout=1")]).await?;
+        let mut client = rig.client_for(&server, |host| host).await?;
+        let begun = Instant::now();
+        for _ in 0..2 {
+            client.get(server.url("/")).await?;
+        }
+        same!(server.connections(), 1, speech);
+        // The host closes it by itself, and before the server does.
+        server.until("the close", |log| log.connections[0].ended == Some(End::Client)).await?;
+        let took = begun.elapsed();
+        ensure!(took > Duration::from_millis(250) && took < Duration::from_secs(1), "{speech:?}: took {took:?}");
+        client.get(server.url("/")).await?;
+        same!(server.connections(), 2, speech);
+        same!(client.host().await?["discarded"], json!({"keep-alive-hint": 1}), speech);
+    }
+    Ok(())
+}
+
+async fn a_server_gets_no_more_requests_than_it_takes(rig: &Rig) -> Result<()> {
+    for speech in Speech::ONE_AT_A_TIME {
+        let server = Server::replies_in(speech, [ok("").header("Keep-Alive", "timeout=5, max=2")]).await?;
+        let mut client = rig.client_for(&server, |host| host).await?;
+        for _ in 0..5 {
+            same!(client.get(server.url("/")).await?["attempts"], 1, speech);
+        }
+        let requests = server.requests();
+        same!(requests.iter().map(|request| request.connection).collect::<Vec<_>>(), [0, 0, 1, 1, 2], speech);
+        let host = client.until_host("an idle connection", |host| host["live"] == 1).await?;
+        same!(host["discarded"], json!({"keep-alive-hint": 2}), speech);
+    }
+    Ok(())
+}
+
+async fn guests_of_other_tenants_rules_and_versions_share_no_connection(rig: &Rig) -> Result<()> {
+    for speech in Speech::ALL {
+        let server = Server::replies_in(speech, [ok("")]).await?;
+        let host = server.trusted_by(Host::builder())?.build()?;
+        let egress = Egress::default().deny("b.test")?;
+        // The second of each pair has all in common with the first.
+        for (guest, connections) in [
+            (host.guest(), 1),
+            (host.guest(), 1),
+            (host.guest().tenant("a"), 2),
+            (host.guest().tenant("a"), 2),
+            (host.guest().tenant("b"), 3),
+            (host.guest().egress(egress.clone()), 4),
+            (host.guest().egress(egress), 4),
+        ] {
+            let mut client = rig.client_as(&guest.build()?).await?;
+            client.get(server.url("/")).await?;
+            same!(server.connections(), connections, speech);
+        }
+        let versions = if speech.shares() { Versions::Http2 } else { Versions::Http1 };
+        let mut client = rig.client_as(&host.guest().versions(versions).build()?).await?;
+        client.get(server.url("/")).await?;
+        same!(server.connections(), 5, speech);
+    }
+    Ok(())
+}
+
+async fn hosts_that_trust_others_share_no_connection(rig: &Rig) -> Result<()> {
+    for speech in [Speech::Http1Tls, Speech::Http2Tls] {
+        let server = Server::replies_in(speech, [ok("")]).await?;
+        let mut trusting = rig.client_for(&server, |host| host).await?;
+        let mut wary = rig.client().await?;
+        trusting.get(server.url("/")).await?;
+        let error = wary.refused("protocol", json!({"url": server.url("/"), "retry": "never"})).await?;
+        same!(error["code"], "TLS-certificate-error", speech);
+        trusting.get(server.url("/")).await?;
+        same!(server.arrivals(), 2, speech);
+        same!(server.connections(), 2, speech);
+    }
+    Ok(())
+}
+
+async fn a_host_opens_connections_ahead_of_requests(rig: &Rig) -> Result<()> {
+    for speech in Speech::ONE_AT_A_TIME {
+        let server = Server::replies_in(speech, [ok("").after(Until::Arrived(3))]).await?;
+        let host = server.trusted_by(Host::builder())?.build()?;
+        same!(host.warm(&server.url("/"), 3).await, Ok(3), speech);
+        server.until("three connections", |log| log.connections.len() == 3).await?;
+        same!(server.arrivals(), 0, speech);
+        same!(host.stats().idle, 3, speech);
+        let mut client = rig.client_of(&host).await?;
+        client.send_all(vec![json!({"url": server.url("/")}); 3]).await?;
+        same!(server.connections(), 3, speech);
+        same!(server.log().connections.iter().map(|one| one.requests).collect::<Vec<_>>(), [1, 1, 1], speech);
+    }
+    // One is enough where requests share it.
+    let server = Server::replies_in(Speech::Http2Tls, [ok("").after(Until::Arrived(3))]).await?;
+    let host = server.trusted_by(Host::builder())?.build()?;
+    same!(host.warm(&server.url("/"), 1).await, Ok(1));
+    let mut client = rig.client_of(&host).await?;
+    client.send_all(vec![json!({"url": server.url("/")}); 3]).await?;
+    same!(server.connections(), 1);
+    Ok(())
+}
+
+async fn a_host_opens_no_more_connections_ahead_than_it_may_have(_: &Rig) -> Result<()> {
+    for speech in Speech::ALL {
+        let server = Server::replies_in(speech, [ok("")]).await?;
+        let host = server.trusted_by(Host::builder())?.connections_per_origin(2).build()?;
+        let opened = host.warm(&server.url("/"), 5).await;
+        let opened = opened.map_err(|failure| anyhow::anyhow!("{speech:?}: {failure}"))?;
+        ensure!((1..=2).contains(&opened), "{speech:?}: {opened}");
+        server.until("the connections", |log| log.connections.len() == opened).await?;
+        same!(host.stats().live, opened, speech);
+    }
+    let refused = Refused::bind()?;
+    let host = Host::builder().build()?;
+    same!(host.warm(&refused.url("/"), 2).await, Err(Failure::Refused));
+    Ok(())
 }
 
 async fn the_idle_connection_used_least_recently_makes_room(rig: &Rig) -> Result<()> {
