@@ -29,6 +29,7 @@ use tokio::time::{Instant, timeout};
 /// All connections of a host.
 pub(crate) struct Connections {
     connector: Connector,
+    route: Route,
     acquire_timeout: Duration,
     state: Mutex<State>,
 }
@@ -47,10 +48,10 @@ pub(crate) enum Handout {
 }
 
 impl Connections {
-    pub(crate) fn new(connector: Connector, limits: Limits, acquire_timeout: Duration) -> Self {
+    pub(crate) fn new(connector: Connector, route: Route, limits: Limits, acquire_timeout: Duration) -> Self {
         let state =
             State { book: Book::new(limits), waiters: HashMap::new(), stats: Stats::default(), sweeping: false };
-        Self { connector, acquire_timeout, state: Mutex::new(state) }
+        Self { connector, route, acquire_timeout, state: Mutex::new(state) }
     }
 
     /// Waits for a connection to `key`, or for the right to open one.
@@ -99,7 +100,7 @@ impl Connections {
         permit: Arc<Permit>,
         within: Duration,
     ) -> Result<Lease, Failure> {
-        let wire = self.connector.connect(key, &Route::default(), within).await?;
+        let wire = self.connector.connect(key, &self.route, self.route.versions, within).await?;
         let traffic = wire.traffic();
         let handshake = http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(wire)).await;
         let (sender, driver) = handshake.map_err(|error| Failure::http(&error, false))?;

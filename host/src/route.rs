@@ -1,14 +1,18 @@
 //! What decides, besides the origin, whether two requests may share a connection.
 
 use crate::egress::Egress;
+use crate::proxy::Proxies;
+use crate::tls::Tls;
 use std::sync::Arc;
 
 /// The way from a guest to its origins. Requests of different routes never share a connection, so what was opened under one
 /// policy cannot be used under another.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Route {
     pub(crate) tenant: Option<Arc<str>>,
     pub(crate) egress: Egress,
+    pub(crate) tls: Tls,
+    pub(crate) proxies: Proxies,
     pub(crate) versions: Versions,
 }
 

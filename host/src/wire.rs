@@ -1,6 +1,8 @@
 //! An open connection that counts its bytes, and what they tell.
 
 use crate::error::Failure;
+use crate::proxy::Forward;
+use http::Version;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -69,6 +71,8 @@ impl Traffic {
 /// reading side to find out.
 pub(crate) struct Wire {
     stream: Stream,
+    version: Version,
+    forward: Option<Arc<Forward>>,
     traffic: Arc<Traffic>,
 }
 
@@ -78,8 +82,18 @@ pub(crate) enum Stream {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, traffic: Arc::default() }
+    pub(crate) fn new(stream: Stream, version: Version, forward: Option<Arc<Forward>>) -> Self {
+        Self { stream, version, forward, traffic: Arc::default() }
+    }
+
+    /// The version of HTTP that the peer has agreed to speak.
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// What a proxy at the other end has to be told with each request. None where that end is the origin.
+    pub(crate) fn forward(&self) -> Option<&Arc<Forward>> {
+        self.forward.as_ref()
     }
 
     pub(crate) fn traffic(&self) -> Arc<Traffic> {

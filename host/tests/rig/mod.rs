@@ -2,6 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod certificates;
+pub mod names;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full};
 use std::future::Future;
