@@ -11,6 +11,7 @@ use crate::connect::Connector;
 use crate::error::Failure;
 use crate::idle::{Book, Effect, Id, Limits, Take, Ticket};
 use crate::key::Key;
+use crate::proxy::Forward;
 use crate::route::Route;
 use crate::stats::{Close, Stats};
 use crate::upload::Upload;
@@ -101,14 +102,14 @@ impl Connections {
         within: Duration,
     ) -> Result<Lease, Failure> {
         let wire = self.connector.connect(key, &self.route, self.route.versions, within).await?;
-        let traffic = wire.traffic();
+        let (traffic, forward) = (wire.traffic(), wire.forward().cloned());
         let handshake = http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(wire)).await;
         let (sender, driver) = handshake.map_err(|error| Failure::http(&error, false))?;
         let (open, closed) = oneshot::channel();
         let runtime = Handle::current();
         let _driving = runtime.spawn(drive(driver, closed, Arc::clone(&permit)));
         self.lock().stats.opened += 1;
-        Ok(self.lease(Connection { sender, traffic, permit, runtime, _open: open }))
+        Ok(self.lease(Connection { sender, traffic, forward, permit, runtime, _open: open }))
     }
 
     pub(crate) fn count(&self, count: impl FnOnce(&mut Stats)) {
@@ -242,6 +243,7 @@ impl Drop for Permit {
 pub(crate) struct Connection {
     sender: SendRequest<Upload>,
     traffic: Arc<Traffic>,
+    forward: Option<Arc<Forward>>,
     permit: Arc<Permit>,
     /// Where its driver runs, and so everything else that is done about it.
     runtime: Handle,
@@ -271,6 +273,11 @@ impl Lease {
 
     pub(crate) fn traffic(&self) -> Arc<Traffic> {
         self.connection.as_ref().map(|connection| Arc::clone(&connection.traffic)).unwrap_or_default()
+    }
+
+    /// What the proxy has to be told that each request is given to, if one is.
+    pub(crate) fn forward(&self) -> Option<&Forward> {
+        self.connection.as_ref().and_then(|connection| connection.forward.as_deref())
     }
 
     /// Where to do what is left to do about the connection.

@@ -10,7 +10,7 @@ use crate::stats::Close;
 use crate::upload::{BodyError, Progress, Source, Upload};
 use crate::wire::Traffic;
 use bytes::Bytes;
-use http::header::{Entry, HOST};
+use http::header::{Entry, HOST, PROXY_AUTHORIZATION};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -44,6 +44,7 @@ pub(crate) async fn send(
     }
     let key = Key::of(request.uri())?;
     let (mut head, body) = request.into_parts();
+    let absolute = head.uri.clone();
     direct(&mut head)?;
 
     let (mut lease, reused) = match connections.take(&key).await? {
@@ -59,6 +60,13 @@ pub(crate) async fn send(
     let mut spare = reused.then(|| head.clone());
     loop {
         let method = head.method.clone();
+        if let Some(forward) = lease.forward() {
+            // RFC 9112 §3.2.2.
+            head.uri = absolute.clone();
+            if let Some(authorization) = &forward.authorization {
+                head.headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+            }
+        }
         let traffic = lease.traffic();
         let written = traffic.written();
         // A server that speaks first, on a fresh connection, answers nothing, but is heard.
