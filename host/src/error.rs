@@ -87,8 +87,8 @@ pub enum Failure {
         /// The alert's name.
         name: String,
     },
-    /// The guest may not ask for this: a host that the egress policy denies, a CONNECT, or userinfo in the authority
-    /// (`HTTP-request-denied`).
+    /// The guest may not ask for this: a host that the egress policy or a proxy denies, a CONNECT, or userinfo in the
+    /// authority (`HTTP-request-denied`).
     Denied,
     /// The proxy wants other credentials, or does not do what a proxy does (`configuration-error`).
     Proxy,

@@ -235,11 +235,9 @@ fn end(head: &[u8]) -> Option<usize> {
 
 /// The status of a head (RFC 9112 §4).
 fn status(head: &[u8]) -> Option<u16> {
-    let rest = head.strip_prefix(b"HTTP/1.")?;
-    match rest {
-        [b'0'..=b'9', b' ', digits @ ..] if digits.len() > 3 && matches!(digits[3], b' ' | b'\r' | b'\n') => {
-            let status = std::str::from_utf8(&digits[..3]).ok()?;
-            if status.starts_with('+') { None } else { status.parse().ok() }
+    match *head.strip_prefix(b"HTTP/1.")? {
+        [minor, b' ', a, b, c, b' ' | b'\r' | b'\n', ..] if [minor, a, b, c].iter().all(u8::is_ascii_digit) => {
+            Some([a, b, c].iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0')))
         }
         _ => None,
     }

@@ -120,6 +120,29 @@ async fn the_origin_never_sees_the_credentials() {
     assert!(heads.iter().all(|head| head.contains(AUTHORIZATION)), "{heads:?}");
 }
 
+#[tokio::test]
+async fn requests_in_clear_text_are_given_to_the_proxy_whole() {
+    let (proxy, heads) = answering(OK).await;
+    let host = through(&proxy).build().unwrap();
+    for uri in ["http://A.test:80/x?q", "http://a.test", "http://b.test:81/"] {
+        assert_eq!(asked(&host, uri).await.unwrap(), "ok", "{uri}");
+    }
+    // One connection for each origin, although all lead to the same proxy.
+    assert_eq!(proxy.accepted(), 2);
+    let heads = heads.lock().unwrap();
+    for (head, (target, authority)) in heads.iter().zip([
+        ("http://A.test:80/x?q", "A.test:80"),
+        ("http://a.test/", "a.test"),
+        ("http://b.test:81/", "b.test:81"),
+    ]) {
+        assert!(head.starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{head}");
+        let lower = head.to_ascii_lowercase();
+        assert!(lower.contains(&format!("\r\nhost: {authority}\r\n").to_ascii_lowercase()), "{head}");
+        assert!(head.contains(AUTHORIZATION), "{head}");
+    }
+    assert_eq!(heads.len(), 3);
+}
+
 /// A proxy would look the name up by itself, and could be led inside.
 #[tokio::test]
 async fn with_a_policy_a_proxy_is_led_to_the_address_that_was_checked() {

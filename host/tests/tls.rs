@@ -7,6 +7,7 @@ mod rig;
 use rig::certificates::{Authority, Seen, secure, secure_always};
 use rig::names::Fixed;
 use rig::{Server, request, text};
+use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::rustls::HandshakeKind;
 use urlpool_host::{Error, Failure, Host, HostBuilder, Roots, Timeouts, Tls, Versions};
@@ -43,6 +44,41 @@ async fn roots_add_up_in_the_order_of_the_calls() {
     assert_eq!(asked(&both.build().unwrap()).await.unwrap(), "ok");
     let replaced = leading_to(&server).add_roots_pem(other.pem.as_bytes()).unwrap().tls(trusting(&one));
     assert_eq!(asked(&replaced.build().unwrap()).await, Err(Failure::TlsCertificate));
+}
+
+/// Where the system's roots are is said by a variable, which a process cannot safely change for itself. So this test starts
+/// itself once more.
+#[tokio::test]
+async fn the_roots_of_the_system_are_trusted_where_asked_for() {
+    if std::env::var_os("URLPOOL_STARTED_BY_TEST").is_none() {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("roots-{}.pem", std::process::id()));
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["the_roots_of_the_system_are_trusted_where_asked_for", "--exact"])
+            .env("URLPOOL_STARTED_BY_TEST", "1")
+            .env("SSL_CERT_FILE", &file)
+            .env_remove("SSL_CERT_DIR")
+            .output()
+            .unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let (told, why) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && told.contains("1 passed"), "{told}\n{why}");
+        return;
+    }
+    let file = std::env::var_os("SSL_CERT_FILE").unwrap();
+    let (system, added) = (Authority::new(), Authority::new());
+    std::fs::write(file, &system.pem).unwrap();
+    let (server, _) = secure(system.config("a.test", None)).await;
+    let (other, _) = secure(added.config("a.test", None)).await;
+    for (roots, expected) in [
+        (Roots::Native, Ok("ok".to_owned())),
+        (Roots::BundledAndNative, Ok("ok".to_owned())),
+        (Roots::Bundled, Err(Failure::TlsCertificate)),
+        (Roots::Only, Err(Failure::TlsCertificate)),
+    ] {
+        let tls = Tls::builder().roots(roots).add_roots_pem(added.pem.as_bytes()).unwrap().build().unwrap();
+        assert_eq!(asked(&leading_to(&server).tls(tls.clone()).build().unwrap()).await, expected, "{roots:?}");
+        assert_eq!(asked(&leading_to(&other).tls(tls).build().unwrap()).await.unwrap(), "ok", "{roots:?}");
+    }
 }
 
 #[tokio::test]
@@ -101,12 +137,11 @@ async fn the_server_chooses_among_what_is_offered() {
     for (versions, offered, agreed) in [
         (Versions::Http1, &["h2", "http/1.1"][..], "http/1.1"),
         (Versions::Negotiated, &["http/1.1"], "http/1.1"),
-        (Versions::Negotiated, &["http/1.1", "h2"], "h2"),
-        (Versions::Http2, &["http/1.1", "h2"], "h2"),
+        (Versions::Negotiated, &["h2", "http/1.1"], "h2"),
+        (Versions::Http2, &["h2", "http/1.1"], "h2"),
     ] {
         let mut config = authority.config("a.test", None);
         config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
-        config.ignore_client_order = agreed == "http/1.1";
         let (server, log) = secure(config).await;
         let host = leading_to(&server).tls(trusting(&authority)).versions(versions).build().unwrap();
         let answer = asked(&host).await;

@@ -4,7 +4,7 @@ use crate::proxy::Proxies;
 use crate::resolve::System;
 use crate::route::{Route, Ways};
 use rcgen::{CertificateParams, KeyPair};
-use rustls::ServerConfig;
+use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -58,7 +58,12 @@ async fn secure(alpn: &[&[u8]]) -> (SocketAddr, Tls) {
             let accepting = acceptor.accept(stream);
             tokio::spawn(async move {
                 let _closed = match accepting.into_fallible().await {
-                    Ok(mut stream) => stream.read_u8().await,
+                    Ok(mut stream) => {
+                        // Whoever reads this has read the tickets before it.
+                        stream.write_u8(0).await.unwrap();
+                        stream.flush().await.unwrap();
+                        stream.read_u8().await
+                    }
                     // Closing with bytes unread would reset the connection, and take the alert away.
                     Err((_, mut stream)) => stream.read_to_end(&mut Vec::new()).await.map(|_| 0),
                 };
@@ -66,6 +71,38 @@ async fn secure(alpn: &[&[u8]]) -> (SocketAddr, Tls) {
         }
     });
     (address, Tls::builder().add_roots_pem(certificate.pem().as_bytes()).unwrap().build().unwrap())
+}
+
+/// How a handshake with `localhost` at that address goes.
+async fn kind(address: SocketAddr, tls: &Tls) -> HandshakeKind {
+    let key = Key::of(&format!("https://localhost:{}/", address.port()).parse().unwrap()).unwrap();
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let mut stream = handshake(&key, tls, Versions::Negotiated, tcp).await.unwrap();
+    stream.read_u8().await.unwrap();
+    stream.get_ref().1.handshake_kind().unwrap()
+}
+
+#[tokio::test]
+async fn an_isolated_copy_shows_no_ticket_of_the_others() {
+    let (address, tls) = secure(&[]).await;
+    let isolated = tls.isolated();
+    assert_eq!(kind(address, &tls).await, HandshakeKind::Full);
+    assert_eq!(kind(address, &tls.clone()).await, HandshakeKind::Resumed);
+    assert_eq!(kind(address, &isolated).await, HandshakeKind::Full);
+    assert_eq!(kind(address, &isolated).await, HandshakeKind::Resumed);
+}
+
+#[tokio::test]
+async fn sockets_send_at_once_and_notice_peers_that_are_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let tcp = reach(vec![listener.local_addr().unwrap()], deadline).await.unwrap();
+    assert!(tcp.nodelay().unwrap());
+    let socket = SockRef::from(&tcp);
+    assert!(socket.keepalive().unwrap());
+    let (time, interval) = (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap());
+    assert_eq!((time, interval), (Duration::from_secs(15), Duration::from_secs(15)));
+    assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
 }
 
 fn route(tls: Tls) -> Route {
