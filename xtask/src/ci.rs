@@ -43,6 +43,9 @@ pub(crate) fn test(args: &[String], workspace: &Workspace) -> Result<()> {
         "example-caller",
         "--exclude",
         "xtask",
+        // Its clients would be built for a handful of tests of arithmetic; clippy sees to it that it compiles.
+        "--exclude",
+        "urlpool-bench",
     ]);
     workspace::run(cargo.args(args))?;
     if args.is_empty() {
@@ -60,7 +63,7 @@ const CHECKS: [(&str, Check); 10] = [
     ("paths", paths::check),
     ("dependencies", dependencies::check),
     ("semver", semver::check),
-    ("component", |workspace, console| component::build(&Build::default(), workspace, console)),
+    ("component", |workspace, console| component::build(&Build::default(), workspace, console).map(|_| ())),
     ("clippy", |workspace, _| {
         workspace::run(&mut workspace.cargo(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     }),
