@@ -5,7 +5,9 @@
 mod ci;
 mod component;
 mod console;
+mod debian;
 mod dependencies;
+mod interop;
 mod licence;
 mod paths;
 mod semver;
@@ -28,6 +30,8 @@ Usage: cargo xtask COMMAND
 Commands:
   demo            Build everything and show what urlpool does, on a loopback server
   test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
+  interop [NAME]  Install servers of other people and run the checks against them, or those
+                  whose names hold NAME
   component       Build target/component/urlpool.wasm; print its size and how long
                   instantiating it takes
   ci              Run every check, the cheap ones first; stop at the first that fails
@@ -91,6 +95,10 @@ fn run(console: &Console) -> Result<()> {
             };
             build_component(&workspace, console)?;
             console.step("tests", || ci::test(passed_on, &workspace))
+        }
+        "interop" => {
+            build_component(&workspace, console)?;
+            console.step("interop", || interop::run(rest, &workspace, console))
         }
         "ci" => {
             no_arguments(command, rest)?;

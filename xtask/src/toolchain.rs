@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, bail};
 
 use crate::console::Console;
+use crate::debian::{self, works};
 use crate::workspace::{self, Workspace};
 
 /// What the component is compiled for: a core module whose imports are exactly those of its WIT world.
@@ -31,7 +32,7 @@ impl Toolchain {
         if has_target(workspace) {
             return Ok(Self::Own);
         }
-        if works("rustup", "--version") {
+        if works("rustup", &["--version"]) {
             console.note(&format!("the target {TARGET} is missing; asking rustup for it"));
             let added = workspace::run(
                 Command::new("rustup")
@@ -47,9 +48,9 @@ impl Toolchain {
             console.note("building with Debian's compiler and its library sources");
             return Ok(Self::Debian);
         }
-        if works("apt-get", "--version") && is_root() {
+        if debian::can_install() {
             console.note("installing Debian's compiler and its library sources");
-            if apt_install() && debian_is_complete() {
+            if debian::install(&DEBIAN_PACKAGES) && debian_is_complete() {
                 return Ok(Self::Debian);
             }
         }
@@ -128,31 +129,8 @@ fn debian_is_complete() -> bool {
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     let minor = |version: &str| version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
     minor(&version) >= minor(env!("CARGO_PKG_RUST_VERSION"))
-        && works("/usr/bin/cargo", "--version")
+        && works("/usr/bin/cargo", &["--version"])
         && Path::new("/usr/lib/rustlib/src/rust/library/std").is_dir()
-}
-
-fn apt_install() -> bool {
-    let apt = |args: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.args(args).stdin(Stdio::null()).env("DEBIAN_FRONTEND", "noninteractive");
-        workspace::run(&mut command).is_ok()
-    };
-    let mut install = vec!["install", "-y", "--no-install-recommends"];
-    install.extend(DEBIAN_PACKAGES);
-    // The lists of a fresh machine are empty or old; elsewhere fetching them again is for nothing.
-    apt(&install) || (apt(&["update"]) && apt(&install))
-}
-
-fn is_root() -> bool {
-    let told = workspace::output(Command::new("id").arg("-u"));
-    told.is_ok_and(|id| id.trim() == "0")
-}
-
-fn works(program: &str, arg: &str) -> bool {
-    let status =
-        Command::new(program).arg(arg).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
 }
 
 fn with_usr_bin_first() -> std::ffi::OsString {
