@@ -75,7 +75,8 @@ async fn secure(alpn: &[&[u8]]) -> (SocketAddr, Tls) {
 
 /// How a handshake with `localhost` at that address goes.
 async fn kind(address: SocketAddr, tls: &Tls) -> HandshakeKind {
-    let key = Key::of(&format!("https://localhost:{}/", address.port()).parse().unwrap()).unwrap();
+    let way = Ways::new().of(route(tls.clone()));
+    let key = Key::of(&format!("https://localhost:{}/", address.port()).parse().unwrap(), way).unwrap();
     let tcp = TcpStream::connect(address).await.unwrap();
     let mut stream = handshake(&key, tls, Versions::Negotiated, tcp).await.unwrap();
     stream.read_u8().await.unwrap();
