@@ -10,6 +10,10 @@ pub enum Error {
     Roots(String),
     /// A `HOST:PORT:ADDR` override cannot be read.
     Override(String),
+    /// A client certificate or its key is missing, or they do not belong together.
+    Identity(String),
+    /// The URL of a proxy cannot be used.
+    Proxy(String),
     /// A rule of an [`Egress`](crate::Egress) policy cannot be read.
     Egress(String),
     /// A limit cannot hold a single connection.
@@ -23,6 +27,8 @@ impl fmt::Display for Error {
         match self {
             Self::Roots(why) => write!(f, "root certificates: {why}"),
             Self::Override(text) => write!(f, "override {text:?}: expected HOST:PORT:ADDR[,ADDR]"),
+            Self::Identity(why) => write!(f, "client certificate: {why}"),
+            Self::Proxy(why) => write!(f, "proxy {why}"),
             Self::Egress(why) => write!(f, "egress rule {why}"),
             Self::Limit(name) => write!(f, "limit {name}: must be at least 1"),
             Self::Tls(error) => write!(f, "TLS configuration: {error}"),
@@ -34,7 +40,12 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Tls(error) => Some(error),
-            Self::Roots(_) | Self::Override(_) | Self::Egress(_) | Self::Limit(_) => None,
+            Self::Roots(_)
+            | Self::Override(_)
+            | Self::Identity(_)
+            | Self::Proxy(_)
+            | Self::Egress(_)
+            | Self::Limit(_) => None,
         }
     }
 }
@@ -76,8 +87,8 @@ pub enum Failure {
         /// The alert's name.
         name: String,
     },
-    /// The guest may not ask for this: a host that the egress policy denies, a CONNECT, or userinfo in the authority
-    /// (`HTTP-request-denied`).
+    /// The guest may not ask for this: a host that the egress policy or a proxy denies, a CONNECT, or userinfo in the
+    /// authority (`HTTP-request-denied`).
     Denied,
     /// The proxy wants other credentials, or does not do what a proxy does (`configuration-error`).
     Proxy,

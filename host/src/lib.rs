@@ -44,6 +44,7 @@ mod resolve;
 mod route;
 mod send;
 mod stats;
+mod tls;
 mod upload;
 mod wire;
 
@@ -53,9 +54,11 @@ pub use error::{Error, Failure};
 pub use events::{Event, Observe, Origin};
 pub use guest::{Guest, GuestBuilder};
 pub use hooks::{Hooks, State, add_to_linker};
+pub use proxy::Proxies;
 pub use resolve::{Overrides, Resolve, System};
 pub use route::Versions;
 pub use stats::Stats;
+pub use tls::{Roots, Tls, TlsBuilder};
 
 use body::Drain;
 use bytes::Bytes;
@@ -66,9 +69,6 @@ use http_body::Body;
 use idle::Limits;
 use key::Key;
 use route::{Route, Way, Ways};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use send::Waits;
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,8 +169,10 @@ pub struct HostBuilder {
     events: Events,
     waits: Waits,
     drain: Drain,
-    route: Route,
-    roots: RootCertStore,
+    egress: Egress,
+    tls: Option<Tls>,
+    proxies: Proxies,
+    versions: Versions,
     resolver: Arc<dyn Resolve>,
 }
 
@@ -191,8 +193,10 @@ impl Default for HostBuilder {
             events: Events::default(),
             waits: Waits { connect: minute, first_byte: minute, between_bytes: minute },
             drain: Drain { bytes: 64 * 1024, within: Duration::from_millis(250) },
-            route: Route::default(),
-            roots: RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+            egress: Egress::open(),
+            tls: None,
+            proxies: Proxies::new(),
+            versions: Versions::default(),
             resolver: Arc::new(System),
         }
     }
@@ -240,12 +244,6 @@ impl HostBuilder {
         self
     }
 
-    /// Which versions of HTTP are spoken. Default: HTTP/2 over TLS where the server agrees to it, otherwise HTTP/1.1.
-    pub fn versions(mut self, versions: Versions) -> Self {
-        self.route.versions = versions;
-        self
-    }
-
     /// Who is told what happens to connections. Default: nobody but `tracing`.
     pub fn observer(mut self, observer: Arc<dyn Observe>) -> Self {
         self.events = Events(Some(observer));
@@ -284,21 +282,42 @@ impl HostBuilder {
         self
     }
 
-    /// Trusts the certificates of a PEM file, besides the bundled roots of Mozilla.
+    /// Trusts the certificates of a PEM file, besides those trusted so far. Default: the bundled roots of Mozilla alone.
     ///
     /// # Errors
     ///
     /// [`Error::Roots`] when there is no certificate in it, or one that cannot be used.
     pub fn add_roots_pem(mut self, pem: &[u8]) -> Result<Self, Error> {
-        let before = self.roots.len();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|error| Error::Roots(error.to_string()))?;
-            self.roots.add(certificate).map_err(|error| Error::Roots(error.to_string()))?;
-        }
-        if self.roots.len() == before {
-            return Err(Error::Roots("no certificate found".into()));
-        }
+        self.tls = Some(match &self.tls {
+            Some(tls) => tls.with_roots_pem(pem)?,
+            None => Tls::builder().add_roots_pem(pem)?.build()?,
+        });
         Ok(self)
+    }
+
+    /// How TLS connections are opened, in place of what was set before. Default: [`Tls::builder`] unchanged.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Which destinations may be reached. Default: all.
+    pub fn egress(mut self, egress: Egress) -> Self {
+        self.egress = egress;
+        self
+    }
+
+    /// The proxies that requests go through. Default: none, whatever the environment says.
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
+    /// Which versions of HTTP are spoken. Default: [`Versions::Negotiated`], which is HTTP/2 over TLS
+    /// where the server agrees to it, otherwise HTTP/1.1.
+    pub fn versions(mut self, versions: Versions) -> Self {
+        self.versions = versions;
+        self
     }
 
     /// Who turns names into addresses. Default: the operating system.
@@ -324,19 +343,14 @@ impl HostBuilder {
         }
         let idle_per_origin = self.idle_per_origin.unwrap_or(self.limits.per_origin);
         let limits = Limits { idle_per_origin, ..self.limits };
-        // With several providers in one program there is no default one, so it is named.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(Error::Tls)?
-            .with_root_certificates(self.roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let connector = Connector { resolver: self.resolver, tls: Arc::new(tls), totals: Arc::default() };
+        let tls = self.tls.map_or_else(|| Tls::builder().build(), Ok)?;
+        let (egress, proxies, versions) = (self.egress, self.proxies, self.versions);
+        let route = Route { tenant: None, egress, tls, proxies, versions };
+        let connector = Connector { resolver: self.resolver, totals: Arc::default() };
         let connections =
             Arc::new(Connections::new(connector, limits, self.acquire_timeout, self.max_age, self.events));
         let ways = Ways::new();
-        let way = ways.of(self.route);
+        let way = ways.of(route);
         Ok(Host { shared: Arc::new(Shared { connections, waits: self.waits, drain: self.drain, ways, way }) })
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// Turns a host name into addresses, in the order in which they are to be tried.
+/// Turns a host name into addresses, those of each family in the order in which they are to be tried.
 ///
 /// It is asked for names only: an address in a URI is used as it is. A failure of kind
 /// [`NotFound`](io::ErrorKind::NotFound) says that the name does not exist, one of kind

@@ -1,28 +1,46 @@
 //! What decides, besides the origin, whether two requests may share a connection.
 
 use crate::egress::Egress;
+use crate::proxy::Proxies;
+use crate::tls::Tls;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The way from a guest to its origins. Requests of different routes never share a connection, so what was opened under one
 /// policy cannot be used under another.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Route {
     pub(crate) tenant: Option<Arc<str>>,
     pub(crate) egress: Egress,
+    pub(crate) tls: Tls,
+    pub(crate) proxies: Proxies,
     pub(crate) versions: Versions,
 }
 
 /// A route that is compared by identity, which [`Ways`] makes as good as by value.
 #[derive(Clone, Debug)]
-pub(crate) struct Way(Arc<Route>);
+pub(crate) struct Way(Arc<Taken>);
+
+#[derive(Debug)]
+struct Taken {
+    route: Route,
+    /// That of the route, with sessions of its own where the route has a tenant.
+    tls: Tls,
+}
+
+impl Way {
+    /// How connections are secured on this way.
+    pub(crate) fn tls(&self) -> &Tls {
+        &self.0.tls
+    }
+}
 
 impl Deref for Way {
     type Target = Route;
 
     fn deref(&self) -> &Route {
-        &self.0
+        &self.0.route
     }
 }
 
@@ -42,7 +60,7 @@ impl Hash for Way {
 
 /// The routes in use, each once.
 #[derive(Debug)]
-pub(crate) struct Ways(Mutex<Vec<Weak<Route>>>);
+pub(crate) struct Ways(Mutex<Vec<Weak<Taken>>>);
 
 impl Ways {
     pub(crate) const fn new() -> Self {
@@ -52,12 +70,23 @@ impl Ways {
     pub(crate) fn of(&self, route: Route) -> Way {
         let mut ways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         ways.retain(|way| way.strong_count() > 0);
-        if let Some(known) = ways.iter().filter_map(Weak::upgrade).find(|known| **known == route) {
+        if let Some(known) = ways.iter().filter_map(Weak::upgrade).find(|known| known.route == route) {
             return Way(known);
         }
-        let way = Arc::new(route);
+        let tls = if route.tenant.is_some() { route.tls.isolated() } else { route.tls.clone() };
+        let way = Arc::new(Taken { route, tls });
         ways.push(Arc::downgrade(&way));
         Way(way)
+    }
+}
+
+#[cfg(test)]
+impl Route {
+    /// One without any rule.
+    pub(crate) fn open() -> Self {
+        let tls = Tls::builder().build().expect("bundled roots are good");
+        let (egress, proxies, versions) = (Egress::open(), Proxies::new(), Versions::default());
+        Self { tenant: None, egress, tls, proxies, versions }
     }
 }
 

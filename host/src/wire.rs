@@ -1,6 +1,8 @@
 //! An open connection that counts its bytes, and what they tell.
 
 use crate::error::Failure;
+use crate::proxy::Forward;
+use http::Version;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -87,7 +89,8 @@ impl Traffic {
 /// reading side to find out.
 pub(crate) struct Wire {
     stream: Stream,
-    version: http::Version,
+    version: Version,
+    forward: Option<Arc<Forward>>,
     traffic: Arc<Traffic>,
 }
 
@@ -97,15 +100,19 @@ pub(crate) enum Stream {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Stream, version: http::Version, totals: Arc<Totals>) -> Self {
-        Self { stream, version, traffic: Arc::new(Traffic { totals, ..Traffic::default() }) }
+    pub(crate) fn new(stream: Stream, version: Version, forward: Option<Arc<Forward>>, totals: Arc<Totals>) -> Self {
+        let traffic = Arc::new(Traffic { totals, ..Traffic::default() });
+        Self { stream, version, forward, traffic }
     }
 
-    pub(crate) fn version(&self) -> http::Version {
+    /// The version of HTTP that the peer has agreed to speak.
+    pub(crate) fn version(&self) -> Version {
         self.version
     }
-    pub(crate) fn forward(&self) -> Option<&Arc<crate::proxy::Forward>> {
-        None
+
+    /// What a proxy at the other end has to be told with each request. None where that end is the origin.
+    pub(crate) fn forward(&self) -> Option<&Arc<Forward>> {
+        self.forward.as_ref()
     }
 
     pub(crate) fn traffic(&self) -> Arc<Traffic> {

@@ -4,35 +4,14 @@
 
 mod rig;
 
-use futures::future::BoxFuture;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rig::{OK, Peer, Server, host, request, text, until};
+use rig::certificates::{self, Authority};
+use rig::names::{Fixed, Silent};
+use rig::{OK, Server, host, request, text, until};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{self, ServerConfig};
 use urlpool_host::{Error, Failure, Host, Overrides, Resolve, System, Timeouts};
-
-/// Knows one answer for every name.
-struct Fixed(Result<Vec<SocketAddr>, io::ErrorKind>);
-
-impl Resolve for Fixed {
-    fn resolve(&self, _: &str, _: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
-        let answer = self.0.clone().map_err(io::Error::from);
-        Box::pin(async move { answer })
-    }
-}
-
-/// Never answers.
-struct Silent;
-
-impl Resolve for Silent {
-    fn resolve(&self, _: &str, _: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
-        Box::pin(std::future::pending())
-    }
-}
 
 fn resolving(resolver: impl Resolve + 'static) -> Host {
     let timeout = Duration::from_millis(200);
@@ -93,34 +72,9 @@ async fn a_failing_lookup_is_told_from_a_silent_one() {
 
 /// A server with a certificate for `name`, and the PEM file of the authority that signed it.
 async fn secure(name: &str) -> (Server, String) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let authority = params.self_signed(&key).unwrap();
-    let pem = authority.pem();
-    let issuer = Issuer::new(params, key);
-    let leaf_key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&leaf_key, &issuer).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], leaf_key.serialize_der().try_into().unwrap())
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let server = Server::start(move |peer, _| {
-        let acceptor = acceptor.clone();
-        async move {
-            let Ok(stream) = acceptor.accept(peer.stream).await else { return };
-            let mut peer = Peer::new(stream);
-            while peer.request().await.is_some() {
-                peer.send(OK).await;
-            }
-        }
-    })
-    .await;
-    (server, pem)
+    let authority = Authority::new();
+    let (server, _) = certificates::secure(authority.config(name, None)).await;
+    (server, authority.pem)
 }
 
 fn trusting(pem: &str, server: &Server) -> Host {

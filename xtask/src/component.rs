@@ -8,7 +8,7 @@ use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
 use crate::console::Console;
-use crate::toolchain::{TARGET, Toolchain};
+use crate::toolchain::{Target, Toolchain};
 use crate::workspace::{self, Workspace};
 
 /// How `cargo xtask component` was called.
@@ -39,8 +39,8 @@ impl Build {
         self.no_default_features || !self.features.is_empty()
     }
 
-    // A custom one does not replace what the host embeds.
-    fn file(&self) -> &'static str {
+    /// Where it is built to; a custom one does not replace what the host embeds.
+    pub(crate) fn file(&self) -> &'static str {
         if self.is_custom() { "target/component/urlpool-custom.wasm" } else { "target/component/urlpool.wasm" }
     }
 }
@@ -54,12 +54,12 @@ pub(crate) fn run(options: &Options, workspace: &Workspace, console: &Console) -
     Ok(())
 }
 
-/// Builds the component and prints its size.
+/// Builds the component, prints its size and returns it.
 ///
 /// # Errors
 ///
 /// When there is no compiler for it, it does not compile, or it is over its budget.
-pub(crate) fn build(build: &Build, workspace: &Workspace, console: &Console) -> Result<()> {
+pub(crate) fn build(build: &Build, workspace: &Workspace, console: &Console) -> Result<usize> {
     let module = compile(build, workspace, console)?;
     let component = encode(&module)?;
     write_changed(&workspace.join(build.file()), &component)?;
@@ -67,7 +67,7 @@ pub(crate) fn build(build: &Build, workspace: &Workspace, console: &Console) -> 
     if component.len() > BUDGET {
         bail!("{}: over its budget of {BUDGET} bytes", build.file());
     }
-    Ok(())
+    Ok(component.len())
 }
 
 /// Prints how long instantiating the built component takes.
@@ -79,7 +79,7 @@ pub(crate) fn measure(workspace: &Workspace) -> Result<()> {
 const BUDGET: usize = 1_000_000;
 
 fn compile(build: &Build, workspace: &Workspace, console: &Console) -> Result<Vec<u8>> {
-    let toolchain = Toolchain::find(workspace, console)?;
+    let toolchain = Toolchain::find(Target::Bare, workspace, console)?;
     // A target folder of its own, so that the host's build never waits for this one.
     let mut args = vec!["--package", "urlpool-component", "--profile", "component", "--target-dir", "target/component"];
     if build.no_default_features {
@@ -95,7 +95,8 @@ fn compile(build: &Build, workspace: &Workspace, console: &Console) -> Result<Ve
             // Replaces RUSTFLAGS as well, which are meant for this machine's own processor and linker.
             .env("CARGO_ENCODED_RUSTFLAGS", flags),
     )?;
-    let module = workspace.join(&format!("target/component/{TARGET}/component/urlpool_component.wasm"));
+    let target = Target::Bare.name();
+    let module = workspace.join(&format!("target/component/{target}/component/urlpool_component.wasm"));
     std::fs::read(&module).with_context(|| module.display().to_string())
 }
 

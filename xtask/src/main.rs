@@ -2,10 +2,13 @@
 //!
 //! Depends on no wasmtime, so that it is built in a minute on a fresh machine.
 
+mod bench;
 mod ci;
 mod component;
 mod console;
+mod debian;
 mod dependencies;
+mod interop;
 mod licence;
 mod paths;
 mod semver;
@@ -28,8 +31,12 @@ Usage: cargo xtask COMMAND
 Commands:
   demo            Build everything and show what urlpool does, on a loopback server
   test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
+  interop [NAME]  Install servers of other people and run the checks against them, or those
+                  whose names hold NAME
   component       Build target/component/urlpool.wasm; print its size and how long
                   instantiating it takes
+  bench           Measure urlpool beside native clients and other guest libraries
+  soak            Make a million requests; fail when memory, sockets or tables have grown
   ci              Run every check, the cheap ones first; stop at the first that fails
   help            Show this
 
@@ -40,6 +47,21 @@ Single checks of ci:
 
 For a release:
   release-wit     Keep a copy of wit/ as the released version it names
+
+Options of bench:
+  --quick                 Less work in fewer rounds, in about a minute; written to
+                          benches/results/quick.* instead of latest.*
+  --rows LIST             Only these: headline, multiplexed, small, bodies, streams, start, size,
+                          in-flight, origins, connections
+  --rounds N              How often each contender does the work of a row
+
+Options of soak:
+  --requests N            How many requests
+
+Options of both:
+  --runtime current|multi     The runtime of tokio; by default one thread
+  --concurrency-support       Call guests by the machinery of WASI 0.3
+  --pooling-allocator         Take the memory of guests from a pool
 
 Options of component:
   --no-measure            Do not instantiate it
@@ -92,6 +114,12 @@ fn run(console: &Console) -> Result<()> {
             build_component(&workspace, console)?;
             console.step("tests", || ci::test(passed_on, &workspace))
         }
+        "bench" => bench::run(rest, &workspace, console),
+        "soak" => bench::soak(rest, &workspace, console),
+        "interop" => {
+            build_component(&workspace, console)?;
+            console.step("interop", || interop::run(rest, &workspace, console))
+        }
         "ci" => {
             no_arguments(command, rest)?;
             ci::run(&workspace, console)
@@ -129,7 +157,8 @@ impl std::fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 fn build_component(workspace: &Workspace, console: &Console) -> Result<()> {
-    console.step("component", || component::build(&Build::default(), workspace, console))
+    console.step("component", || component::build(&Build::default(), workspace, console))?;
+    Ok(())
 }
 
 fn component_options(args: &[String]) -> Result<component::Options> {

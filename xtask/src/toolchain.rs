@@ -1,4 +1,4 @@
-//! A compiler for the target of the component, found or installed.
+//! A compiler for a target of WebAssembly, found or installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,13 +6,45 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, bail};
 
 use crate::console::Console;
+use crate::debian::{self, works};
 use crate::workspace::{self, Workspace};
 
-/// What the component is compiled for: a core module whose imports are exactly those of its WIT world.
-pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+/// What is compiled for.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    /// That of the component: a core module whose imports are exactly those of its WIT world.
+    Bare,
+    /// That of other guests: a component, whose standard library imports WASI 0.2.
+    Wasi,
+}
 
-/// A compiler that can build for `TARGET`.
-pub(crate) enum Toolchain {
+impl Target {
+    /// Its name, for compilers and in paths.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "wasm32-unknown-unknown",
+            Self::Wasi => "wasm32-wasip2",
+        }
+    }
+
+    /// What of Debian compiles for it.
+    fn debian_packages(self) -> Vec<&'static str> {
+        let mut packages = DEBIAN_PACKAGES.to_vec();
+        match self {
+            Self::Bare => {}
+            Self::Wasi => packages.push("wasi-libc"),
+        }
+        packages
+    }
+}
+
+/// A compiler that can build for a target.
+pub(crate) struct Toolchain {
+    target: Target,
+    compiler: Compiler,
+}
+
+enum Compiler {
     /// The one that runs this xtask; its standard library for the target is installed.
     Own,
     /// Debian's, which has no such standard library but the sources to build it from.
@@ -27,49 +59,47 @@ impl Toolchain {
     /// # Errors
     ///
     /// With a message that says what to install by hand.
-    pub(crate) fn find(workspace: &Workspace, console: &Console) -> Result<Self> {
-        if has_target(workspace) {
-            return Ok(Self::Own);
+    pub(crate) fn find(target: Target, workspace: &Workspace, console: &Console) -> Result<Self> {
+        let name = target.name();
+        if has_target(target, workspace) {
+            return Ok(Self { target, compiler: Compiler::Own });
         }
-        if works("rustup", "--version") {
-            console.note(&format!("the target {TARGET} is missing; asking rustup for it"));
+        if works("rustup", &["--version"]) {
+            console.note(&format!("the target {name} is missing; asking rustup for it"));
             let added = workspace::run(
-                Command::new("rustup")
-                    .args(["target", "add", TARGET])
-                    .current_dir(workspace.root())
-                    .stdin(Stdio::null()),
+                Command::new("rustup").args(["target", "add", name]).current_dir(workspace.root()).stdin(Stdio::null()),
             );
-            if added.is_ok() && has_target(workspace) {
-                return Ok(Self::Own);
+            if added.is_ok() && has_target(target, workspace) {
+                return Ok(Self { target, compiler: Compiler::Own });
             }
         }
-        if debian_is_complete() {
+        if debian_is_complete(target) {
             console.note("building with Debian's compiler and its library sources");
-            return Ok(Self::Debian);
+            return Ok(Self { target, compiler: Compiler::Debian });
         }
-        if works("apt-get", "--version") && is_root() {
+        if debian::can_install() {
             console.note("installing Debian's compiler and its library sources");
-            if apt_install() && debian_is_complete() {
-                return Ok(Self::Debian);
+            if debian::install(&target.debian_packages()) && debian_is_complete(target) {
+                return Ok(Self { target, compiler: Compiler::Debian });
             }
         }
         bail!(
-            "the compiler cannot build for {TARGET}, and that target could not be installed. One of these helps:\n\
-             \x20 with rustup:  rustup target add {TARGET}\n\
+            "the compiler cannot build for {name}, and that target could not be installed. One of these helps:\n\
+             \x20 with rustup:  rustup target add {name}\n\
              \x20 on Debian:    apt-get install --no-install-recommends {}\n\
              \x20 elsewhere:    the package that brings Rust's standard library for that target",
-            DEBIAN_PACKAGES.join(" "),
+            target.debian_packages().join(" "),
         )
     }
 
     /// A `cargo build` with the given arguments that compiles for the target.
     pub(crate) fn build(&self, args: &[&str], workspace: &Workspace) -> Command {
-        let mut command = match self {
-            Self::Own => workspace.cargo(["build", "--target", TARGET]),
-            Self::Debian => {
+        let mut command = match self.compiler {
+            Compiler::Own => workspace.cargo(["build", "--target", self.target.name()]),
+            Compiler::Debian => {
                 let mut command = Command::new("/usr/bin/cargo");
                 command
-                    .args(["build", "--target", TARGET, "-Z", "build-std=std,panic_abort"])
+                    .args(["build", "--target", self.target.name(), "-Z", "build-std=std,panic_abort"])
                     .current_dir(workspace.root())
                     .stdin(Stdio::null())
                     // Building the standard library is an unstable feature, and this compiler a stable one.
@@ -78,6 +108,13 @@ impl Toolchain {
                     .env("PATH", with_usr_bin_first())
                     .env_remove("CARGO")
                     .env_remove("RUSTUP_TOOLCHAIN");
+                match self.target {
+                    Target::Bare => {}
+                    // Where wasi-libc puts its library, which this compiler does not bring along.
+                    Target::Wasi => {
+                        command.env("RUSTFLAGS", "-L native=/usr/lib/wasm32-wasi -C link-self-contained=no");
+                    }
+                }
                 command
             }
         };
@@ -91,9 +128,9 @@ impl Toolchain {
     ///
     /// When the compiler cannot tell.
     pub(crate) fn sysroot(&self, workspace: &Workspace) -> Result<PathBuf> {
-        let mut rustc = match self {
-            Self::Own => rustc(workspace),
-            Self::Debian => Command::new("/usr/bin/rustc"),
+        let mut rustc = match self.compiler {
+            Compiler::Own => rustc(workspace),
+            Compiler::Debian => Command::new("/usr/bin/rustc"),
         };
         let told = workspace::output(rustc.args(["--print", "sysroot"]))?;
         Ok(PathBuf::from(told.trim()))
@@ -109,8 +146,8 @@ fn rustc(workspace: &Workspace) -> Command {
     command
 }
 
-fn has_target(workspace: &Workspace) -> bool {
-    let told = workspace::output(rustc(workspace).args(["--print", "target-libdir", "--target", TARGET]));
+fn has_target(target: Target, workspace: &Workspace) -> bool {
+    let told = workspace::output(rustc(workspace).args(["--print", "target-libdir", "--target", target.name()]));
     let Ok(told) = told else {
         return false;
     };
@@ -120,7 +157,7 @@ fn has_target(workspace: &Workspace) -> bool {
     files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libstd-"))
 }
 
-fn debian_is_complete() -> bool {
+fn debian_is_complete(target: Target) -> bool {
     let version = Command::new("/usr/bin/rustc").arg("--version").output();
     let Ok(version) = version else {
         return false;
@@ -128,31 +165,12 @@ fn debian_is_complete() -> bool {
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     let minor = |version: &str| version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
     minor(&version) >= minor(env!("CARGO_PKG_RUST_VERSION"))
-        && works("/usr/bin/cargo", "--version")
+        && works("/usr/bin/cargo", &["--version"])
         && Path::new("/usr/lib/rustlib/src/rust/library/std").is_dir()
-}
-
-fn apt_install() -> bool {
-    let apt = |args: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.args(args).stdin(Stdio::null()).env("DEBIAN_FRONTEND", "noninteractive");
-        workspace::run(&mut command).is_ok()
-    };
-    let mut install = vec!["install", "-y", "--no-install-recommends"];
-    install.extend(DEBIAN_PACKAGES);
-    // The lists of a fresh machine are empty or old; elsewhere fetching them again is for nothing.
-    apt(&install) || (apt(&["update"]) && apt(&install))
-}
-
-fn is_root() -> bool {
-    let told = workspace::output(Command::new("id").arg("-u"));
-    told.is_ok_and(|id| id.trim() == "0")
-}
-
-fn works(program: &str, arg: &str) -> bool {
-    let status =
-        Command::new(program).arg(arg).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
+        && match target {
+            Target::Bare => true,
+            Target::Wasi => Path::new("/usr/lib/wasm32-wasi").is_dir(),
+        }
 }
 
 fn with_usr_bin_first() -> std::ffi::OsString {

@@ -4,8 +4,10 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod certificates;
 pub mod frames;
 pub mod h2;
+pub mod names;
 pub mod tls;
 
 use bytes::Bytes;

@@ -1,0 +1,109 @@
+//! A guest of the bench: the urlpool client by composition.
+
+#[allow(clippy::all, reason = "generated code")]
+mod bindings {
+    wit_bindgen::generate!({
+        world: "urlpool:bench-ours/ours",
+        path: ["../../../wit", "../wit", "wit"],
+        generate_all,
+    });
+}
+
+use bindings::exports::urlpool::bench::work::{Guest, Job};
+use bindings::urlpool::bench::source;
+use bindings::urlpool::client::messages::{Error, Request, Response};
+use bindings::urlpool::client::pool::{Options, Pending, Pool};
+use bindings::wasi::http::types::Method;
+
+struct Ours;
+
+impl Guest for Ours {
+    fn run(job: Job) -> Result<u64, String> {
+        let options = Options::new();
+        options.set_slots(Some(job.in_flight));
+        options.set_origins(u32::try_from(job.urls.len()).unwrap_or(u32::MAX).max(32));
+        // A large body is read as it comes; small ones are collected while others are under way.
+        if job.length > PIECE.into() {
+            options.set_preload(None);
+        }
+        let pool = Pool::new(Some(&options));
+        let sent = if job.in_flight > 1 { side_by_side(&job, &pool) } else { in_turn(&job, &pool) };
+        sent.map_err(|failure| match failure {
+            Failure::Client(error) => error.message,
+            Failure::Answer(message) => message,
+        })
+    }
+
+    fn nothing() {}
+}
+
+fn in_turn(job: &Job, pool: &Pool) -> Result<u64, Failure> {
+    let mut total = 0;
+    for index in 0..job.requests {
+        total += read(&pool.send(request(job, index)?)?, job)?;
+    }
+    Ok(total)
+}
+
+fn side_by_side(job: &Job, pool: &Pool) -> Result<u64, Failure> {
+    let mut total = 0;
+    let mut begun = 0;
+    let mut pending: Vec<Pending> = Vec::new();
+    while begun < job.requests || !pending.is_empty() {
+        while begun < job.requests && pending.len() < job.in_flight as usize {
+            pending.push(pool.start(request(job, begun)?));
+            begun += 1;
+        }
+        let mut finished = pool.wait(&pending.iter().collect::<Vec<_>>(), Vec::new());
+        // From the back, so that taking one out does not move those that come next.
+        finished.sort_unstable();
+        for index in finished.into_iter().rev() {
+            let response = Pending::finish(pending.swap_remove(index as usize))?;
+            total += read(&response, job)?;
+        }
+    }
+    Ok(total)
+}
+
+fn request(job: &Job, index: u32) -> Result<Request, Error> {
+    let url = &job.urls[index as usize % job.urls.len()];
+    if job.upload == 0 {
+        return Request::create(&Method::Get, url);
+    }
+    let request = Request::create(&Method::Put, url)?;
+    request.set_body_stream(source::zeros(job.upload), Some(job.upload));
+    Ok(request)
+}
+
+fn read(response: &Response, job: &Job) -> Result<u64, Failure> {
+    if response.status() != 200 {
+        return Err(Failure::Answer(format!("{}: status {}", response.url(), response.status())));
+    }
+    let mut length = 0;
+    loop {
+        let piece = response.read(PIECE)?;
+        if piece.is_empty() {
+            break;
+        }
+        length += piece.len() as u64;
+    }
+    if length != job.length {
+        return Err(Failure::Answer(format!("{}: {length} bytes", response.url())));
+    }
+    Ok(length)
+}
+
+const PIECE: u32 = 64 * 1024;
+
+enum Failure {
+    Client(Error),
+    Answer(String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Client(error)
+    }
+}
+
+bindings::export!(Ours with_types_in bindings);

@@ -1,0 +1,171 @@
+//! Figures of urlpool beside native clients and other guest libraries. Started by `cargo xtask bench` and `cargo xtask soak`,
+//! which build what it needs.
+
+mod chart;
+mod contenders;
+mod engine;
+mod guest;
+mod memory;
+mod origin;
+mod relay;
+mod report;
+mod rounds;
+mod rows;
+mod servers;
+mod soak;
+mod start;
+mod stock;
+mod table;
+mod zeros;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Args, Parser, ValueEnum};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::contenders::{Contenders, Parts};
+use crate::engine::Setup;
+use crate::report::{Report, Size};
+use crate::rows::{Group, Scale};
+use crate::servers::Servers;
+
+#[derive(Parser)]
+#[command(about, disable_help_subcommand = true)]
+enum Command {
+    /// Measures, prints a table, and writes the results.
+    Run(Run),
+    /// Makes very many requests, and fails when anything has grown.
+    Soak(Soak),
+    /// Serves the other commands.
+    #[command(hide = true)]
+    Origin {
+        /// How many ports are origins of their own.
+        #[arg(long, default_value_t = 0)]
+        many: usize,
+    },
+    /// Delays what goes between clients and servers.
+    #[command(hide = true)]
+    Relay {
+        /// The servers.
+        targets: Vec<SocketAddr>,
+    },
+}
+
+#[derive(Args)]
+struct Run {
+    /// Less work in fewer rounds: about a minute.
+    #[arg(long)]
+    quick: bool,
+    /// The groups of rows. Default: all.
+    #[arg(long, value_delimiter = ',')]
+    rows: Vec<Group>,
+    /// How often each contender does the work of a row. Default: 11, quick 3.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// The folder for the results.
+    #[arg(long)]
+    out: PathBuf,
+    /// The size of a build of the component, as NAME=BYTES.
+    #[arg(long = "size")]
+    sizes: Vec<Size>,
+    #[command(flatten)]
+    machine: Machine,
+    #[command(flatten)]
+    parts: Parts,
+}
+
+#[derive(Args)]
+struct Soak {
+    /// How many requests.
+    #[arg(long, default_value_t = 1_000_000)]
+    requests: u64,
+    #[command(flatten)]
+    machine: Machine,
+    #[command(flatten)]
+    parts: Parts,
+}
+
+/// What the clients run on.
+#[derive(Args)]
+struct Machine {
+    /// The runtime of tokio.
+    #[arg(long, value_enum, default_value_t = Flavour::Current)]
+    runtime: Flavour,
+    /// Calls guests by the machinery of WASI 0.3.
+    #[arg(long)]
+    concurrency_support: bool,
+    /// Takes the memory of guests from a pool.
+    #[arg(long)]
+    pooling_allocator: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Flavour {
+    /// One thread, which wakes nobody.
+    Current,
+    /// A thread for each processor.
+    Multi,
+}
+
+impl Machine {
+    fn runtime(&self) -> Result<Runtime> {
+        let mut builder = match self.runtime {
+            Flavour::Current => Builder::new_current_thread(),
+            Flavour::Multi => Builder::new_multi_thread(),
+        };
+        Ok(builder.enable_all().build()?)
+    }
+
+    fn setup(&self) -> Setup {
+        Setup { concurrency: self.concurrency_support, pooling: self.pooling_allocator }
+    }
+}
+
+fn main() -> Result<()> {
+    memory::allow_many_files()?;
+    let one_thread = || Builder::new_current_thread().enable_all().build();
+    match Command::parse() {
+        Command::Run(args) => args.machine.runtime()?.block_on(run(args)),
+        Command::Soak(args) => {
+            args.machine.runtime()?.block_on(soak::run(args.requests, args.machine.setup(), &args.parts))
+        }
+        Command::Origin { many } => one_thread()?.block_on(origin::run(many)),
+        Command::Relay { targets } => one_thread()?.block_on(relay::run(&targets, Duration::from_millis(10))),
+    }
+}
+
+async fn run(args: Run) -> Result<()> {
+    let scale = if args.quick { Scale::Quick } else { Scale::Full };
+    let rounds = args.rounds.unwrap_or(if args.quick { 3 } else { 11 }).max(1);
+    let groups = if args.rows.is_empty() { Group::value_variants() } else { &args.rows[..] };
+    let setup = args.machine.setup();
+    let mut servers = Servers::start(1024).await?;
+    let root = servers.near.root.clone();
+    let mut contenders = Contenders::new(args.parts, setup.engine()?, root.clone());
+    let mut report = Report::new(scale, setup, format!("{:?}", args.machine.runtime).to_lowercase());
+    for &group in groups {
+        for row in rows::of(group, &servers, scale) {
+            let begun = Instant::now();
+            let rounds = rounds.min(row.rounds);
+            eprint!("{}, {rounds} rounds ...", row.title);
+            let figures = rounds::measure(&row, rounds, &mut contenders, &mut servers).await?;
+            eprintln!(" {:.1} s", begun.elapsed().as_secs_f64());
+            report.add(&row, rounds, figures);
+        }
+        if group == Group::Start {
+            let begun = Instant::now();
+            eprint!("starts, {rounds} rounds ...");
+            report.starts = start::measure(rounds, setup, contenders.parts(), &root).await?;
+            eprintln!(" {:.1} s", begun.elapsed().as_secs_f64());
+        }
+        if group == Group::Size {
+            report.sizes = args.sizes.clone();
+        }
+    }
+    table::print(&report);
+    let name = if args.quick { "quick" } else { "latest" };
+    report.write(&args.out, name)
+}

@@ -1,0 +1,112 @@
+//! `urlpool-bench soak`: so many requests that whatever grows has grown.
+
+use std::io::IsTerminal as _;
+
+use anyhow::{Result, bail};
+use futures::future::try_join_all;
+
+use crate::contenders::{Job, Library, Parts, host};
+use crate::engine::Setup;
+use crate::guest::{Guest, Instance, Transport};
+use crate::memory;
+use crate::origin::SMALL;
+use crate::servers::Servers;
+
+/// Makes the requests, in a few instances that share one host and live to the end.
+///
+/// # Errors
+///
+/// When a request fails, and when memory, sockets or table entries have grown from the first tenth to the last.
+pub(crate) async fn run(requests: u64, setup: Setup, parts: &Parts) -> Result<()> {
+    let mut servers = Servers::start(0).await?;
+    let guest = Guest::new(&setup.engine()?, &parts.guest(Library::Ours)?, true)?;
+    let host = host(&servers.near.root)?;
+    let transport = Transport::Pooled(host.clone());
+    let mut instances = try_join_all((0..INSTANCES).map(|_| guest.instance(&transport))).await?;
+    let urls = vec![format!("http://127.0.0.1:{}/bytes/{SMALL}", servers.near.http)];
+    let job = Job { urls, requests: BATCH, in_flight: 16, length: SMALL, upload: 0 };
+
+    let a_step = u64::from(BATCH) * INSTANCES;
+    let steps = requests.div_ceil(a_step).max(10);
+    let mut held = Vec::new();
+    for step in 1..=steps {
+        try_join_all(instances.iter_mut().map(|instance| instance.run(&job))).await?;
+        held.push(Held::by(&instances)?);
+        progress(step * a_step, steps * a_step, &held[held.len() - 1]);
+    }
+    let tenth = held.len() / 10;
+    let (first, last) = (Held::most(&held[..tenth]), Held::most(&held[held.len() - tenth..]));
+    println!("first tenth: {first}\nlast tenth:  {last}");
+    println!("{} connections served {} requests", servers.connections().await?, steps * a_step);
+    println!("{:?}", host.stats());
+    first.is_no_less_than(&last)
+}
+
+/// The instances that share the host.
+const INSTANCES: u64 = 4;
+/// The requests of each between two looks at what is held.
+const BATCH: u32 = 1000;
+
+/// What is held between requests.
+#[derive(Clone, Default)]
+struct Held {
+    resident: u64,
+    guests: usize,
+    files: usize,
+}
+
+impl Held {
+    fn by(instances: &[Instance]) -> Result<Self> {
+        if !instances.iter().all(Instance::holds_nothing) {
+            bail!("the table of a store still has entries after all requests are done");
+        }
+        Ok(Self {
+            resident: memory::resident()?,
+            guests: instances.iter().map(Instance::memory).sum(),
+            files: memory::open_files()?,
+        })
+    }
+
+    fn most(held: &[Self]) -> Self {
+        held.iter().fold(Self::default(), |most, held| Self {
+            resident: most.resident.max(held.resident),
+            guests: most.guests.max(held.guests),
+            files: most.files.max(held.files),
+        })
+    }
+
+    fn is_no_less_than(&self, later: &Self) -> Result<()> {
+        if later.resident > self.resident + ALLOCATOR {
+            bail!("the process has grown by {} KiB", (later.resident - self.resident) / 1024);
+        }
+        if later.guests > self.guests {
+            bail!("the guests have grown by {} KiB", (later.guests - self.guests) / 1024);
+        }
+        if later.files > self.files {
+            bail!("{} more sockets are open", later.files - self.files);
+        }
+        Ok(())
+    }
+}
+
+/// What a busy allocator may keep for itself; one byte leaked per request would be more.
+const ALLOCATOR: u64 = 800 * 1024;
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { resident, guests, files } = self;
+        write!(f, "{} KiB resident, {} KiB in guests, {files} files open", resident / 1024, guests / 1024)
+    }
+}
+
+fn progress(done: u64, all: u64, held: &Held) {
+    let percent = done * 100 / all;
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{percent:>3} %  {done} requests, {held}   ");
+        if done == all {
+            eprintln!();
+        }
+    } else if done * 20 % all < 20 * BATCH as u64 * INSTANCES {
+        eprintln!("{percent:>3} %  {done} requests, {held}");
+    }
+}
