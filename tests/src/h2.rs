@@ -30,7 +30,8 @@ where
     for nth in 0.. {
         let accepted = loop {
             tokio::select! {
-                accepted = connection.accept() => break accepted,
+                // First of all: who says so lets go of its stream next, which would be an answer too.
+                biased;
                 order = ordered.recv() => match order {
                     Some(Order::Leave) => {
                         leaving = true;
@@ -38,6 +39,7 @@ where
                     }
                     Some(Order::Drop) | None => return End::Server,
                 },
+                accepted = connection.accept() => break accepted,
             }
         };
         let Some(Ok((request, respond))) = accepted else { break };

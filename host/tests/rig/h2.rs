@@ -178,10 +178,10 @@ impl Call {
     pub fn answer(mut self, body: impl Into<Bytes>) {
         let body = body.into();
         // The client may be gone.
-        if let Ok(mut stream) = self.respond.send_response(Response::new(()), body.is_empty()) {
-            if !body.is_empty() {
-                let _ = stream.send_data(body, true);
-            }
+        if let Ok(mut stream) = self.respond.send_response(Response::new(()), body.is_empty())
+            && !body.is_empty()
+        {
+            let _ = stream.send_data(body, true);
         }
     }
 
@@ -308,16 +308,18 @@ impl Session {
         let mut nth = 0;
         loop {
             let (request, respond) = tokio::select! {
-                accepted = connection.accept() => match accepted {
-                    None => return Ok(()),
-                    Some(accepted) => accepted?,
-                },
+                // First of all: the handler that says so lets go of its stream next, which is an answer too.
+                biased;
                 command = told.recv() => match command {
                     Some(Command::Leave) => {
                         connection.graceful_shutdown();
                         continue;
                     }
                     Some(Command::Drop) | None => return Ok(()),
+                },
+                accepted = connection.accept() => match accepted {
+                    None => return Ok(()),
+                    Some(accepted) => accepted?,
                 },
             };
             let (head, body) = request.into_parts();

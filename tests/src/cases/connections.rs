@@ -56,17 +56,17 @@ async fn a_connection_past_its_age_finishes_its_request_and_serves_no_other(rig:
 
 async fn the_time_that_a_server_grants_is_kept_to(rig: &Rig) -> Result<()> {
     for speech in Speech::ONE_AT_A_TIME {
-        let server = Server::replies_in(speech, [ok("").header("Keep-Alive", "timeout=1")]).await?;
+        let server = Server::replies_in(speech, [ok("").header("Keep-Alive", "timeout=2")]).await?;
         let mut client = rig.client_for(&server, |host| host).await?;
         let begun = Instant::now();
         for _ in 0..2 {
             client.get(server.url("/")).await?;
         }
         same!(server.connections(), 1, speech);
-        // The host closes it by itself, and before the server does.
+        // The host closes it by itself, about a second after the last request.
         server.until("the close", |log| log.connections[0].ended == Some(End::Client)).await?;
         let took = begun.elapsed();
-        ensure!(took > Duration::from_millis(250) && took < Duration::from_secs(1), "{speech:?}: took {took:?}");
+        ensure!((Duration::from_millis(500)..Duration::from_secs(5)).contains(&took), "{speech:?}: took {took:?}");
         client.get(server.url("/")).await?;
         same!(server.connections(), 2, speech);
         same!(client.host().await?["discarded"], json!({"keep-alive-hint": 1}), speech);
