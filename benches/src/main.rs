@@ -86,6 +86,9 @@ struct Soak {
     /// How many requests.
     #[arg(long, default_value_t = 1_000_000)]
     requests: u64,
+    /// In how many instances, side by side.
+    #[arg(long, default_value_t = 1)]
+    instances: u32,
     #[command(flatten)]
     machine: Machine,
     #[command(flatten)]
@@ -147,7 +150,8 @@ fn execute(command: Command) -> Result<()> {
     match command {
         Command::Run(args) => args.machine.runtime()?.block_on(run(args)),
         Command::Soak(args) => {
-            args.machine.runtime()?.block_on(soak::run(args.requests, args.machine.setup(), &args.parts))
+            let soak = soak::run(args.requests, args.instances, args.machine.setup(), &args.parts);
+            args.machine.runtime()?.block_on(soak)
         }
         Command::Origin { many } => one_thread()?.block_on(origin::run(many)),
         Command::Relay { targets } => one_thread()?.block_on(relay::run(&targets, Duration::from_millis(10))),

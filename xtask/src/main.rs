@@ -54,6 +54,7 @@ Options of bench:
 
 Options of soak:
   --requests N            How many requests
+  --instances N           In how many instances, side by side; by default one
 
 Options of both:
   --runtime current|multi     The runtime of tokio; by default one thread
