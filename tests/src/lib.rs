@@ -1,6 +1,6 @@
 //! What the urlpool component promises, held against a server that records every byte and can misbehave.
 //!
-//! - [`Server`] plays a script of [`Reply`]s on raw sockets and keeps a [`Log`] of all it sees.
+//! - [`Server`] plays a script of [`Reply`]s on raw sockets, in one [`Speech`], and keeps a [`Log`] of all it sees.
 //! - [`Rig`] holds the component, compiled once, and makes a [`Client`] for each case: a fresh instance in a fresh host,
 //!   driven by the operations of `urlpool script`.
 //! - [`all`] lists the [`Case`]s. Each has a row in `BEHAVIOURS.md`, which says what the behaviour is and where it differs
@@ -12,11 +12,13 @@
 mod case;
 mod cases;
 pub mod client;
+mod h2;
 mod options;
 pub mod ports;
 pub mod reply;
 mod rig;
 pub mod server;
+mod speech;
 pub mod tls;
 mod wire;
 
@@ -25,6 +27,7 @@ pub use client::Client;
 pub use reply::{Gate, Reply, Step, Until};
 pub use rig::Rig;
 pub use server::{Log, Request, Server};
+pub use speech::Speech;
 
 /// The rows of every behaviour, with their cases.
 pub const BEHAVIOURS: &str = include_str!("../BEHAVIOURS.md");

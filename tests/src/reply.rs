@@ -102,6 +102,14 @@ pub struct Reply {
     reading: Reading,
 }
 
+/// An answer apart from how it is put on the wire.
+pub(crate) struct Message {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) pieces: Vec<Bytes>,
+    pub(crate) trailers: Vec<(String, String)>,
+}
+
 /// Answers 200 with this body and its length.
 pub fn ok(body: impl AsRef<[u8]>) -> Reply {
     status(200).body(body)
@@ -264,6 +272,47 @@ impl Reply {
     /// How the body of the request is treated.
     pub(crate) fn reading(&self) -> Reading {
         self.reading
+    }
+
+    /// What is done before the answer.
+    pub(crate) fn before(&self) -> &[Step] {
+        &self.before
+    }
+
+    /// What is done after the answer.
+    pub(crate) fn after_all(&self) -> &[Step] {
+        &self.then
+    }
+
+    /// The answer itself; none when there is none, an error when it is one of raw bytes.
+    pub(crate) fn message(&self, head_only: bool) -> Result<Option<Message>, ()> {
+        if self.cut.is_some() || self.pieces.is_some() {
+            return Err(());
+        }
+        match &self.raw {
+            None => {}
+            Some(raw) if raw.is_empty() => return Ok(None),
+            Some(_) => return Err(()),
+        }
+        let mut message =
+            Message { status: self.status, headers: self.headers.clone(), pieces: Vec::new(), trailers: Vec::new() };
+        match &self.content {
+            Content::Whole(body) => {
+                message.headers.push(("content-length".to_owned(), body.len().to_string().into_bytes()));
+                message.pieces.extend((!body.is_empty()).then(|| body.clone()));
+            }
+            Content::UntilClose(body) => message.pieces.push(body.clone()),
+            Content::Chunks(chunks, trailers) => {
+                message.pieces.clone_from(chunks);
+                message.trailers.clone_from(trailers);
+            }
+            Content::None => {}
+        }
+        if head_only {
+            message.pieces.clear();
+            message.trailers.clear();
+        }
+        Ok(Some(message))
     }
 
     /// All steps of this answer to `request`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use futures::future::BoxFuture;
-use urlpool_host::{Host, HostBuilder, Resolve};
+use urlpool_host::{Guest, Host, HostBuilder, Resolve};
 use urlpool_script::{Program, Transport};
 
 use crate::client::Client;
@@ -51,9 +51,26 @@ impl Rig {
         self.client_of(&host).await
     }
 
+    /// A fresh instance in a fresh host that believes this server, with these settings.
+    pub async fn client_for(
+        &self,
+        server: &Server,
+        settings: impl FnOnce(HostBuilder) -> HostBuilder,
+    ) -> Result<Client> {
+        let host = settings(server.trusted_by(Host::builder())?).build()?;
+        self.client_of(&host).await
+    }
+
     /// A fresh instance in this host.
     pub async fn client_of(&self, host: &Host) -> Result<Client> {
         Ok(Client::new(self.program.session(Transport::Pooled(host.clone())).await?))
+    }
+
+    /// A fresh instance as this guest.
+    pub async fn client_as(&self, guest: &Guest) -> Result<Client> {
+        let guest = guest.clone();
+        let transport = Transport::Hooks(Arc::new(move || Box::new(guest.hooks())));
+        Ok(Client::new(self.program.session(transport).await?))
     }
 
     /// A fresh instance in a host that refuses each connection, and what it asks of that host.
@@ -72,15 +89,18 @@ impl Rig {
 
     /// A fresh instance in a fresh host that finds `server` at this name, whatever the port.
     pub async fn client_resolving(&self, name: &str, server: &Server) -> Result<Client> {
-        let names = Names(HashMap::from([(name.to_owned(), vec![server.port()])]));
-        self.client_with(|host| host.resolver(Arc::new(names))).await
+        self.client_finding(name, &[server.port()]).await
     }
 
     /// A fresh instance in a fresh host that finds these ports of this machine at this name, in this order.
     pub async fn client_finding(&self, name: &str, ports: &[u16]) -> Result<Client> {
-        let names = Names(HashMap::from([(name.to_owned(), ports.to_vec())]));
-        self.client_with(|host| host.resolver(Arc::new(names))).await
+        self.client_with(|host| host.resolver(finding(name, ports))).await
     }
+}
+
+/// Finds these ports of this machine at this name, in this order, whatever port is asked for, and knows no other name.
+pub(crate) fn finding(name: &str, ports: &[u16]) -> Arc<dyn Resolve> {
+    Arc::new(Names(HashMap::from([(name.to_owned(), ports.to_vec())])))
 }
 
 /// Names, and the loopback ports they lead to whatever port is asked for.

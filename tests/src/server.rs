@@ -1,6 +1,8 @@
-//! A scripted HTTP/1.1 server on a raw socket: it can misbehave, and it records all it sees.
+//! A scripted server on a raw socket: it can misbehave, and it records all it sees. It speaks HTTP/1.1 here, HTTP/2 by [`h2`].
 //!
 //! Longer than most files: one conversation, from accepting to the last byte, read from top to bottom.
+//!
+//! [`h2`]: crate::h2
 
 use std::collections::HashMap;
 use std::io;
@@ -10,13 +12,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
+use urlpool_host::HostBuilder;
 
+use crate::h2;
 use crate::reply::{Reading, Reply, Step, Until, status};
+use crate::speech::Speech;
+use crate::tls::Authority;
 use crate::wire::{self, Framing};
 
 /// How long a case waits for a fact before it is a failure.
@@ -136,12 +143,22 @@ impl Tls {
     pub fn new(config: rustls::ServerConfig) -> Self {
         Self { acceptor: TlsAcceptor::from(Arc::new(config)) }
     }
+
+    /// Agrees to these protocols instead, by ALPN.
+    #[must_use]
+    pub fn agreeing(self, protocols: &[&str]) -> Self {
+        let mut config = rustls::ServerConfig::clone(self.acceptor.config());
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        Self::new(config)
+    }
 }
 
 /// The scripted server; dropping it ends its connections.
 pub struct Server {
     address: SocketAddr,
     secure: bool,
+    /// Whom to trust to believe it, where it made that up itself.
+    roots: Option<String>,
     log: watch::Sender<Log>,
     task: AbortHandle,
 }
@@ -157,11 +174,7 @@ impl Server {
     where
         R: IntoIterator<Item = Reply>,
     {
-        let mut routes: HashMap<_, _> = routes.into_iter().map(|(path, replies)| (path, in_order(replies))).collect();
-        Self::answering(move |request: &Request| {
-            routes.get_mut(request.path()).map_or_else(|| status(404), |next| next(request))
-        })
-        .await
+        Self::answering(by_path(routes)).await
     }
 
     /// Starts a server that asks this function for each answer.
@@ -176,6 +189,43 @@ impl Server {
         Self::listening(listener, Some(tls), script)
     }
 
+    /// Starts a server that answers the n-th request with the n-th reply, in this speech.
+    pub async fn replies_in(speech: Speech, replies: impl IntoIterator<Item = Reply>) -> Result<Self> {
+        Self::answering_in(speech, in_order(replies)).await
+    }
+
+    /// Starts a server that answers with the replies of each path in order, in this speech.
+    pub async fn routes_in<R>(speech: Speech, routes: impl IntoIterator<Item = (&'static str, R)>) -> Result<Self>
+    where
+        R: IntoIterator<Item = Reply>,
+    {
+        Self::answering_in(speech, by_path(routes)).await
+    }
+
+    /// Starts a server that asks this function for each answer, in this speech.
+    ///
+    /// Over TLS it proves to be `127.0.0.1`, `localhost` and `a.test` to a host that [believes it](Self::trusted_by).
+    pub async fn answering_in(speech: Speech, script: impl FnMut(&Request) -> Reply + Send + 'static) -> Result<Self> {
+        Self::vouched_for(&Authority::new()?, speech, script).await
+    }
+
+    /// Starts a server like [`answering_in`](Self::answering_in), which this authority vouches for over TLS.
+    pub async fn vouched_for(
+        authority: &Authority,
+        speech: Speech,
+        script: impl FnMut(&Request) -> Reply + Send + 'static,
+    ) -> Result<Self> {
+        let protocol = match speech {
+            Speech::Http1 => return Self::answering(script).await,
+            Speech::Http1Tls => "http/1.1",
+            Speech::Http2Tls => "h2",
+        };
+        let tls = authority.serve(&["127.0.0.1", "localhost", "a.test"])?.agreeing(&[protocol]);
+        let mut server = Self::secure(tls, script).await?;
+        server.roots = Some(authority.pem());
+        Ok(server)
+    }
+
     /// Starts a server on a listener of the case's own.
     pub fn listening(
         listener: TcpListener,
@@ -187,7 +237,15 @@ impl Server {
         let shared = Shared { script: Arc::new(Mutex::new(Box::new(script))), log: log.clone() };
         let secure = tls.is_some();
         let task = tokio::spawn(accept(listener, tls, shared)).abort_handle();
-        Ok(Self { address, secure, log, task })
+        Ok(Self { address, secure, roots: None, log, task })
+    }
+
+    /// Makes a host believe this server.
+    pub fn trusted_by(&self, host: HostBuilder) -> Result<HostBuilder> {
+        match &self.roots {
+            None => Ok(host),
+            Some(pem) => Ok(host.add_roots_pem(pem.as_bytes())?),
+        }
     }
 
     /// The port.
@@ -261,10 +319,45 @@ fn in_order(replies: impl IntoIterator<Item = Reply>) -> impl FnMut(&Request) ->
     }
 }
 
+/// Every request gets the next reply of its path; a path that is not listed gets 404.
+fn by_path<R>(routes: impl IntoIterator<Item = (&'static str, R)>) -> impl FnMut(&Request) -> Reply + Send + 'static
+where
+    R: IntoIterator<Item = Reply>,
+{
+    let mut routes: HashMap<_, _> = routes.into_iter().map(|(path, replies)| (path, in_order(replies))).collect();
+    move |request| routes.get_mut(request.path()).map_or_else(|| status(404), |next| next(request))
+}
+
 #[derive(Clone)]
-struct Shared {
+pub(crate) struct Shared {
     script: Arc<Mutex<Script>>,
     log: watch::Sender<Log>,
+}
+
+impl Shared {
+    /// Takes a request into the log, and gives it its place there.
+    pub(crate) fn arrived(&self, request: &mut Request) {
+        self.log.send_modify(|log| {
+            request.arrival = log.requests.len();
+            log.connections[request.connection].requests += 1;
+            log.in_flight += 1;
+            log.most_in_flight = log.most_in_flight.max(log.in_flight);
+            log.requests.push(request.clone());
+        });
+    }
+
+    /// What the script says to a request.
+    pub(crate) fn ask(&self, request: &Request) -> Reply {
+        self.script.lock().expect("no script panics")(request)
+    }
+
+    /// A request was read to its end.
+    pub(crate) fn read(&self, arrival: usize, body: Bytes, trailers: Vec<(String, String)>) {
+        self.log.send_modify(|log| {
+            let request = &mut log.requests[arrival];
+            (request.body, request.trailers, request.whole) = (body, trailers, true);
+        });
+    }
 }
 
 async fn accept(listener: TcpListener, tls: Option<Tls>, shared: Shared) {
@@ -292,6 +385,12 @@ async fn serve(socket: TcpStream, tls: Option<Tls>, id: usize, shared: Shared) {
     let end = match tls {
         None => converse(Wire::new(socket), id, &shared, |socket| socket).await,
         Some(tls) => match tls.acceptor.accept(socket).await {
+            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                match SockRef::from(stream.get_ref().0).try_clone() {
+                    Ok(socket) => h2::converse(stream, socket, id, &shared).await,
+                    Err(_) => End::Server,
+                }
+            }
             Ok(stream) => converse(Wire::new(stream), id, &shared, |stream| stream.get_ref().0).await,
             Err(_) => End::Client,
         },
@@ -356,14 +455,8 @@ where
             trailers: Vec::new(),
             whole: framing == Framing::Empty,
         };
-        shared.log.send_modify(|log| {
-            request.arrival = log.requests.len();
-            log.connections[id].requests += 1;
-            log.in_flight += 1;
-            log.most_in_flight = log.most_in_flight.max(log.in_flight);
-            log.requests.push(request.clone());
-        });
-        let reply = shared.script.lock().expect("no script panics")(&request);
+        shared.arrived(&mut request);
+        let reply = shared.ask(&request);
         // An answer ahead of the body has nothing to say about the body, so the script is asked before it is read.
         if reply.reading() == Reading::First && !read_body(&mut wire, framing, request.arrival, id, shared).await {
             shared.log.send_modify(|log| log.in_flight -= 1);
@@ -425,7 +518,7 @@ where
     // A request counts as in flight until its last bytes leave: the client may send the next one
     // before this task runs again. A silent ending counts as the last bytes.
     let last = steps.iter().rposition(|step| matches!(step, Step::Send(_))).unwrap_or(steps.len());
-    let mut flying = InFlight { log: Some(&shared.log) };
+    let mut flying = InFlight::new(shared);
     for (index, step) in steps.iter().enumerate() {
         if index == last {
             flying.land();
@@ -436,7 +529,7 @@ where
                     return Flow::Stop(End::Client);
                 }
             }
-            Step::Wait(until) => wait(until, &shared.log).await,
+            Step::Wait(until) => wait(until, shared).await,
             Step::Flood(bytes) => while_writable(wire, bytes).await,
             Step::Close => {
                 flying.land();
@@ -461,8 +554,9 @@ async fn while_writable<S: AsyncRead + AsyncWrite + Unpin>(wire: &mut Wire<S>, b
     while wire.stream.write_all(bytes).await.is_ok() {}
 }
 
-async fn wait(until: &Until, log: &watch::Sender<Log>) {
-    let mut log = log.subscribe();
+/// Waits in the middle of an answer.
+pub(crate) async fn wait(until: &Until, shared: &Shared) {
+    let mut log = shared.log.subscribe();
     // The sender is ours, so the channel cannot close.
     match until {
         Until::Passed(time) => tokio::time::sleep(*time).await,
@@ -473,12 +567,17 @@ async fn wait(until: &Until, log: &watch::Sender<Log>) {
 }
 
 /// One request in flight, whatever ends it.
-struct InFlight<'a> {
+pub(crate) struct InFlight<'a> {
     log: Option<&'a watch::Sender<Log>>,
 }
 
-impl InFlight<'_> {
-    fn land(&mut self) {
+impl<'a> InFlight<'a> {
+    pub(crate) fn new(shared: &'a Shared) -> Self {
+        Self { log: Some(&shared.log) }
+    }
+
+    /// Its answer has left.
+    pub(crate) fn land(&mut self) {
         if let Some(log) = self.log.take() {
             log.send_modify(|log| log.in_flight -= 1);
         }

@@ -10,12 +10,13 @@ use http::{HeaderMap, Response};
 use socket2::{SockRef, Socket};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
+use urlpool_host::{Host, HostBuilder, Versions};
 
 /// How the client gets to speak HTTP/2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +120,19 @@ impl H2 {
         Self { server, log, pem }
     }
 
+    /// A host to be that believes this server, and takes it for granted in clear text that it speaks HTTP/2.
+    pub fn builder(&self) -> HostBuilder {
+        match &self.pem {
+            None => Host::builder().versions(Versions::Http2),
+            Some(pem) => Host::builder().add_roots_pem(pem.as_bytes()).unwrap(),
+        }
+    }
+
+    /// A host like that, with its defaults.
+    pub fn host(&self) -> Host {
+        self.builder().build().unwrap()
+    }
+
     pub fn uri(&self, path: &str) -> String {
         let scheme = if self.pem.is_some() { "https" } else { "http" };
         format!("{scheme}://{}{path}", self.server.address)
@@ -215,7 +229,8 @@ pub async fn given_up(stream: &mut SendStream<Bytes>) -> Reason {
 #[derive(Clone)]
 pub struct Line {
     commands: mpsc::UnboundedSender<Command>,
-    socket: Arc<Socket>,
+    /// Weak, since a socket closes with its last handle.
+    socket: Weak<Socket>,
 }
 
 impl Line {
@@ -226,7 +241,9 @@ impl Line {
 
     /// Closes with a reset of the socket.
     pub fn reset(&self) {
-        self.socket.set_linger(Some(Duration::ZERO)).unwrap();
+        if let Some(socket) = self.socket.upgrade() {
+            socket.set_linger(Some(Duration::ZERO)).unwrap();
+        }
         let _ = self.commands.send(Command::Drop);
     }
 }
@@ -248,7 +265,7 @@ struct Session {
 async fn converse(peer: Peer<TcpStream>, acceptor: Option<TlsAcceptor>, session: Session) {
     let _ = peer.stream.set_nodelay(true);
     // Another handle of the same socket, since the connection hides its own.
-    let socket = Arc::new(SockRef::from(&peer.stream).try_clone().unwrap());
+    let socket = SockRef::from(&peer.stream).try_clone().unwrap();
     let Some(acceptor) = acceptor else {
         let _gone = session.serve(peer.stream, socket).await;
         return;
@@ -266,7 +283,7 @@ async fn converse(peer: Peer<TcpStream>, acceptor: Option<TlsAcceptor>, session:
 }
 
 impl Session {
-    async fn serve<S>(self, stream: S, socket: Arc<Socket>) -> Result<(), ::h2::Error>
+    async fn serve<S>(self, stream: S, socket: Socket) -> Result<(), ::h2::Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -275,12 +292,13 @@ impl Session {
             id = log.connections.len();
             log.connections.push(Connection::default());
         });
-        let ended = self.listen(stream, socket, id).await;
+        let socket = Arc::new(socket);
+        let ended = self.listen(stream, Arc::downgrade(&socket), id).await;
         self.log.send_modify(|log| log.connections[id].ended = true);
         ended
     }
 
-    async fn listen<S>(&self, stream: S, socket: Arc<Socket>, id: usize) -> Result<(), ::h2::Error>
+    async fn listen<S>(&self, stream: S, socket: Weak<Socket>, id: usize) -> Result<(), ::h2::Error>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {

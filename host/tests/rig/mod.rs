@@ -103,6 +103,22 @@ impl Server {
         self.most_open.load(Ordering::SeqCst)
     }
 
+    /// Waits until so many connections are accepted: a client may be done with connecting before the server has noticed.
+    pub async fn until_accepted(&self, connections: usize) {
+        self.until(|server| server.accepted() >= connections).await;
+        assert_eq!(self.accepted(), connections);
+    }
+
+    /// Waits until the server shows this.
+    pub async fn until(&self, fact: impl Fn(&Self) -> bool) {
+        within(async {
+            while !fact(self) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     pub fn uri(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

@@ -1,5 +1,6 @@
 //! The cases, one file for each subject.
 
+mod connections;
 mod decode;
 mod forms;
 mod framing;
@@ -19,6 +20,7 @@ use crate::case::Case;
 pub(crate) fn all() -> Vec<Case> {
     [
         reuse::cases(),
+        connections::cases(),
         retry::cases(),
         redirect::cases(),
         timeouts::cases(),
