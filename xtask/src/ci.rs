@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::component::{self, Build};
 use crate::console::{self, Console};
 use crate::workspace::{self, Workspace};
-use crate::{dependencies, paths, semver};
+use crate::{dependencies, interop, paths, semver};
 
 /// Runs every check until one fails, and tells what each took.
 pub(crate) fn run(workspace: &Workspace, console: &Console) -> Result<()> {
@@ -28,7 +28,7 @@ pub(crate) fn demo(workspace: &Workspace) -> Result<()> {
     workspace::run(&mut workspace.cargo(["run", "--package", "urlpool", "--", "demo"]))
 }
 
-/// Runs all tests natively, those of the component that was built included.
+/// Runs all tests natively, those of the component that was built included, but for what needs other people's programs.
 ///
 /// With `args`, which go to cargo, only those of them that are not of xtask.
 pub(crate) fn test(args: &[String], workspace: &Workspace) -> Result<()> {
@@ -41,6 +41,8 @@ pub(crate) fn test(args: &[String], workspace: &Workspace) -> Result<()> {
         "urlpool-component",
         "--exclude",
         "example-caller",
+        "--exclude",
+        "urlpool-interop",
         "--exclude",
         "xtask",
         // Its clients would be built for a handful of tests of arithmetic; clippy sees to it that it compiles.
@@ -58,7 +60,7 @@ type Check = fn(&Workspace, &Console) -> Result<()>;
 
 // What needs no compiler first, then what only checks, then what runs. Clippy and rustdoc read the
 // same metadata of the dependencies; the tests, the demo and the measure share the code built from them.
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("formatting", |workspace, _| workspace::run(&mut workspace.cargo(["fmt", "--all", "--check"]))),
     ("paths", paths::check),
     ("dependencies", dependencies::check),
@@ -84,6 +86,7 @@ const CHECKS: [(&str, Check); 10] = [
         workspace::run(cargo.env("RUSTDOCFLAGS", "--deny warnings"))
     }),
     ("tests", |workspace, _| test(&[], workspace)),
+    ("interop", |workspace, console| interop::run(&[], workspace, console)),
     ("demo", |workspace, _| {
         demo(workspace)?;
         component::measure(workspace)

@@ -6,7 +6,9 @@ mod bench;
 mod ci;
 mod component;
 mod console;
+mod debian;
 mod dependencies;
+mod interop;
 mod licence;
 mod paths;
 mod semver;
@@ -29,6 +31,8 @@ Usage: cargo xtask COMMAND
 Commands:
   demo            Build everything and show what urlpool does, on a loopback server
   test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
+  interop [NAME]  Install servers of other people and run the checks against them, or those
+                  whose names hold NAME
   component       Build target/component/urlpool.wasm; print its size and how long
                   instantiating it takes
   bench           Measure urlpool beside native clients and other guest libraries
@@ -109,6 +113,10 @@ fn run(console: &Console) -> Result<()> {
             };
             build_component(&workspace, console)?;
             console.step("tests", || ci::test(passed_on, &workspace))
+        }
+        "interop" => {
+            build_component(&workspace, console)?;
+            console.step("interop", || interop::run(rest, &workspace, console))
         }
         "bench" => bench::run(rest, &workspace, console),
         "soak" => bench::soak(rest, &workspace, console),

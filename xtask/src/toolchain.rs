@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, bail};
 
 use crate::console::Console;
+use crate::debian::{self, works};
 use crate::workspace::{self, Workspace};
 
 /// What is compiled for.
@@ -63,7 +64,7 @@ impl Toolchain {
         if has_target(target, workspace) {
             return Ok(Self { target, compiler: Compiler::Own });
         }
-        if works("rustup", "--version") {
+        if works("rustup", &["--version"]) {
             console.note(&format!("the target {name} is missing; asking rustup for it"));
             let added = workspace::run(
                 Command::new("rustup").args(["target", "add", name]).current_dir(workspace.root()).stdin(Stdio::null()),
@@ -76,9 +77,9 @@ impl Toolchain {
             console.note("building with Debian's compiler and its library sources");
             return Ok(Self { target, compiler: Compiler::Debian });
         }
-        if works("apt-get", "--version") && is_root() {
+        if debian::can_install() {
             console.note("installing Debian's compiler and its library sources");
-            if apt_install(target) && debian_is_complete(target) {
+            if debian::install(&target.debian_packages()) && debian_is_complete(target) {
                 return Ok(Self { target, compiler: Compiler::Debian });
             }
         }
@@ -164,35 +165,12 @@ fn debian_is_complete(target: Target) -> bool {
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     let minor = |version: &str| version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
     minor(&version) >= minor(env!("CARGO_PKG_RUST_VERSION"))
-        && works("/usr/bin/cargo", "--version")
+        && works("/usr/bin/cargo", &["--version"])
         && Path::new("/usr/lib/rustlib/src/rust/library/std").is_dir()
         && match target {
             Target::Bare => true,
             Target::Wasi => Path::new("/usr/lib/wasm32-wasi").is_dir(),
         }
-}
-
-fn apt_install(target: Target) -> bool {
-    let apt = |args: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.args(args).stdin(Stdio::null()).env("DEBIAN_FRONTEND", "noninteractive");
-        workspace::run(&mut command).is_ok()
-    };
-    let mut install = vec!["install", "-y", "--no-install-recommends"];
-    install.extend(target.debian_packages());
-    // The lists of a fresh machine are empty or old; elsewhere fetching them again is for nothing.
-    apt(&install) || (apt(&["update"]) && apt(&install))
-}
-
-fn is_root() -> bool {
-    let told = workspace::output(Command::new("id").arg("-u"));
-    told.is_ok_and(|id| id.trim() == "0")
-}
-
-fn works(program: &str, arg: &str) -> bool {
-    let status =
-        Command::new(program).arg(arg).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
 }
 
 fn with_usr_bin_first() -> std::ffi::OsString {
