@@ -1,5 +1,6 @@
 //! haproxy with a frontend of our own, and its log as a witness.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -96,7 +97,6 @@ impl Haproxy {
 }
 
 /// One request as haproxy logged it.
-#[derive(Debug)]
 pub(crate) struct Line {
     /// The client's port, which tells connections apart.
     pub(crate) connection: u16,
@@ -120,6 +120,14 @@ impl Line {
             method: method.to_owned(),
             protocol: protocol.to_owned(),
         })
+    }
+}
+
+/// Short, since there may be hundreds.
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connection, status, method, protocol } = self;
+        write!(f, "#{connection}: {method} {status} {protocol}")
     }
 }
 

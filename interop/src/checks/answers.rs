@@ -320,8 +320,9 @@ async fn a_put_is_redirected_with_its_body(rig: &Rig) -> Result<()> {
     let answer = client.send(json!({"method": "PUT", "url": nginx.url("/307/file"), "body": text})).await?;
     ensure!(answer["status"] == 201 && history(&answer) == ["redirect 307"], "{answer}");
     ensure!(fs::read_to_string(nginx.file("new/307/file"))? == text);
-    let answers = nginx.seen(2).await?.answers();
-    ensure!(answers == ["PUT 307", "PUT 201"], "{answers:?}");
+    // The first is logged when its connection is closed, which may come later.
+    let seen = nginx.seen(2).await?;
+    ensure!(seen.count("/307/file") == 1 && seen.count("/new/307/file") == 1, "{seen:?}");
     Ok(())
 }
 

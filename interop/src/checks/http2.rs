@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use urlpool_conformance::client::{body, headers, history};
 use urlpool_conformance::{Client, Rig};
-use urlpool_host::{Host, HostBuilder};
+use urlpool_host::{Host, HostBuilder, Versions};
 
 use super::{noise, sha256_of, write_large};
 use crate::certificates::Authority;
@@ -21,11 +21,13 @@ checks! { "http2";
     [Need::Nginx] a_thousand_requests_side_by_side_survive_goodbyes;
     [Need::Nginx] requests_in_flight_share_one_connection;
     [Need::Nginx] a_server_without_http2_gets_http1_by_agreement;
+    [Need::Nginx] a_host_of_http1_alone_does_not_agree_to_http2;
+    [Need::Nginx] a_host_of_http2_alone_refuses_a_server_without_it;
     [Need::Nginx] a_connection_that_nginx_closed_while_idle_is_not_used;
     [Need::Nginx] no_more_streams_than_nginx_allows_share_a_connection;
     [Need::Nginx] a_large_upload_and_download_arrive_whole;
     [Need::Nginx] a_refusal_ahead_of_a_large_upload_is_delivered;
-    [Need::Nginx] a_get_whose_stream_nginx_ends_without_an_answer_is_retried;
+    [Need::Nginx] a_get_whose_stream_nginx_resets_is_sent_again_and_a_post_is_not;
     [Need::Nginx] an_abandoned_download_does_not_cost_the_connection;
     [Need::Nginx] nginx_is_served_by_prior_knowledge;
     [Need::Haproxy] haproxy_agrees_to_http2;
@@ -34,6 +36,7 @@ checks! { "http2";
     [Need::Nghttpd] nghttpd_is_served_over_tls;
     [Need::Nghttpd] eight_requests_take_more_than_one_connection_of_two_streams;
     [Need::Nghttpd] trailers_arrive;
+    [Need::Nghttpd] trailers_behind_a_body_of_declared_length_arrive;
     [Need::Nghttpd] an_upload_gets_through_small_windows;
     [Need::Nghttpd] padded_frames_are_read;
 }
@@ -42,7 +45,7 @@ const HELLO: &str = r#"location / { return 200 "hello\n"; }"#;
 
 /// A host that speaks HTTP/2 in clear text, too.
 fn knowing(host: HostBuilder) -> HostBuilder {
-    host
+    host.versions(Versions::Http2)
 }
 
 async fn trusting(authority: &Authority, rig: &Rig) -> Result<Client> {
@@ -96,7 +99,8 @@ async fn requests_in_flight_share_one_connection(rig: &Rig) -> Result<()> {
     let seen = nginx.seen(96).await?;
     ensure!(seen.per_connection() == [96], "{seen:?}");
     ensure!(seen.0.iter().all(|line| line.protocol == "HTTP/2.0"), "{:?}", seen.0[0]);
-    ensure!(client.host().await?["opened"] == 1);
+    let host = client.host().await?;
+    ensure!(host["opened"] == 1 && host["live"] == 1, "{host}");
     Ok(())
 }
 
@@ -110,6 +114,29 @@ async fn a_server_without_http2_gets_http1_by_agreement(rig: &Rig) -> Result<()>
     client.get(new.url("/")).await?;
     ensure!(old.seen(1).await?.0[0].protocol == "HTTP/1.1");
     ensure!(new.seen(1).await?.0[0].protocol == "HTTP/2.0");
+    Ok(())
+}
+
+async fn a_host_of_http1_alone_does_not_agree_to_http2(rig: &Rig) -> Result<()> {
+    let authority = Authority::new()?;
+    let nginx = Nginx::http2(&authority.issue("127.0.0.1")?, HELLO).await?;
+    let host = Host::builder().add_roots_pem(authority.pem().as_bytes())?.versions(Versions::Http1).build()?;
+    let mut client = rig.client_of(&host).await?;
+    client.get(nginx.url("/")).await?;
+    let seen = nginx.seen(1).await?;
+    ensure!(seen.0[0].protocol == "HTTP/1.1", "{seen:?}");
+    ensure!(host.stats().opened_h1 == 1 && host.stats().opened_h2 == 0, "{:?}", host.stats());
+    Ok(())
+}
+
+async fn a_host_of_http2_alone_refuses_a_server_without_it(rig: &Rig) -> Result<()> {
+    let authority = Authority::new()?;
+    let nginx = Nginx::tls(&authority.issue("127.0.0.1")?, HELLO).await?;
+    let host = Host::builder().add_roots_pem(authority.pem().as_bytes())?.versions(Versions::Http2).build()?;
+    let mut client = rig.client_of(&host).await?;
+    let answer = client.op(json!({"op": "send", "url": nginx.url("/"), "retry": "never"})).await;
+    ensure!(answer["ok"] == false, "{answer}");
+    ensure!(nginx.seen_so_far()?.0.is_empty());
     Ok(())
 }
 
@@ -179,12 +206,12 @@ async fn a_refusal_ahead_of_a_large_upload_is_delivered(rig: &Rig) -> Result<()>
     Ok(())
 }
 
-/// By 444 nginx closes the connection under whatever is in flight on it.
-async fn a_get_whose_stream_nginx_ends_without_an_answer_is_retried(rig: &Rig) -> Result<()> {
+/// By 444 nginx resets the stream alone: here that of the second and of the fourth request.
+async fn a_get_whose_stream_nginx_resets_is_sent_again_and_a_post_is_not(rig: &Rig) -> Result<()> {
     let authority = Authority::new()?;
     let nginx = Nginx::start(Setup {
-        http: "map $connection_requests $stale { 1 0; default 1; }",
-        server: r#"location / { return 200 "hello\n"; } location /once { if ($stale) { return 444; } return 200 "fresh\n"; }"#,
+        http: "map $connection_requests $reset { 2 1; 4 1; default 0; }",
+        server: r#"location / { if ($reset) { return 444; } return 200 "hello\n"; }"#,
         identity: Some(&authority.issue("127.0.0.1")?),
         http2: true,
         ..Setup::default()
@@ -192,15 +219,16 @@ async fn a_get_whose_stream_nginx_ends_without_an_answer_is_retried(rig: &Rig) -
     .await?;
     let mut client = trusting(&authority, rig).await?;
     client.get(nginx.url("/")).await?;
-    let answer = client.get(nginx.url("/once")).await?;
-    ensure!(answer["body"] == "fresh\n", "{answer}");
-    let request = json!({"op": "send", "method": "POST", "url": nginx.url("/once"), "body": "pay"});
+    let answer = client.get(nginx.url("/")).await?;
+    ensure!(answer["body"] == "hello\n", "{answer}");
+    let request = json!({"op": "send", "method": "POST", "url": nginx.url("/"), "body": "pay"});
     let answer = client.op(request).await;
-    ensure!(answer["ok"] == false, "{answer}");
-    client.get(nginx.url("/end")).await?;
-    let seen = nginx.seen_so_far()?;
+    ensure!(answer["ok"] == false && answer["error"]["code"] == "connection-terminated", "{answer}");
+    client.get(nginx.url("/")).await?;
+    let seen = nginx.seen(5).await?;
+    ensure!(seen.answers() == ["GET 200", "GET 444", "GET 200", "POST 444", "GET 200"], "{seen:?}");
+    ensure!(seen.per_connection() == [5], "{seen:?}");
     ensure!(seen.0.iter().all(|line| line.protocol == "HTTP/2.0"), "{seen:?}");
-    ensure!(seen.0.iter().filter(|line| line.method == "POST").count() == 1, "{seen:?}");
     Ok(())
 }
 
@@ -304,7 +332,16 @@ async fn eight_requests_take_more_than_one_connection_of_two_streams(rig: &Rig) 
 }
 
 async fn trailers_arrive(rig: &Rig) -> Result<()> {
-    let nghttpd = Nghttpd::plain(&["--trailer=x-sum: 42"]).await?;
+    trailers(&["--trailer=x-sum: 42", "--no-content-length"], rig).await
+}
+
+/// RFC 9113 §8.1 allows it, unlike HTTP/1.1.
+async fn trailers_behind_a_body_of_declared_length_arrive(rig: &Rig) -> Result<()> {
+    trailers(&["--trailer=x-sum: 42"], rig).await
+}
+
+async fn trailers(options: &[&str], rig: &Rig) -> Result<()> {
+    let nghttpd = Nghttpd::plain(options).await?;
     fs::write(nghttpd.file("file"), "contents")?;
     let mut client = rig.client_with(knowing).await?;
     let answer = client.get(nghttpd.url("/file")).await?;
