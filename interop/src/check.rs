@@ -16,8 +16,11 @@ pub(crate) struct Check {
     /// The programs without which it is skipped.
     pub(crate) needs: &'static [Need],
     /// Proves it, or says what was seen instead.
-    pub(crate) run: for<'a> fn(&'a Rig) -> BoxFuture<'a, Result<()>>,
+    pub(crate) run: Run,
 }
+
+/// A check's function.
+pub(crate) type Run = for<'a> fn(&'a Rig) -> BoxFuture<'a, Result<()>>;
 
 impl Check {
     /// The name a person sees: `reuse::a_connection_serves_as_many_requests_as_nginx_allows`.

@@ -1,13 +1,13 @@
 //! haproxy with a frontend of our own, and its log as a witness.
 
 use std::fmt;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::certificates::Identity;
 use crate::daemon::Daemon;
 use crate::folder::Folder;
+use crate::log;
 use crate::need::Need;
 use crate::port::Port;
 
@@ -65,34 +65,13 @@ impl Haproxy {
     ///
     /// When there are not so many, or more.
     pub(crate) async fn seen(&self, count: usize) -> Result<Vec<Line>> {
-        let reading = async {
-            loop {
-                let seen = self.seen_so_far()?;
-                if seen.len() >= count {
-                    return Ok::<_, anyhow::Error>(seen);
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let seen = match tokio::time::timeout(LOGS, reading).await {
-            Ok(seen) => seen?,
-            Err(_) => self.seen_so_far()?,
-        };
-        if seen.len() != count {
-            bail!(
-                "haproxy saw {} requests, expected {count}: {seen:?}; it printed {}",
-                seen.len(),
-                self.daemon.printed()
-            );
-        }
-        Ok(seen)
+        log::until(count, || self.seen_so_far()).await
     }
 
     /// All it has logged up to now.
     pub(crate) fn seen_so_far(&self) -> Result<Vec<Line>> {
         let printed = self.daemon.printed();
-        let whole = printed.rfind('\n').map_or("", |end| &printed[..end]);
-        whole.lines().filter_map(|line| line.strip_prefix("seen ")).map(Line::read).collect()
+        log::whole(&printed).filter_map(|line| line.strip_prefix("seen ")).map(Line::read).collect()
     }
 }
 
@@ -160,6 +139,3 @@ timeout connect 5s
 timeout client 30s
 timeout server 30s
 retries 0";
-
-/// haproxy logs a request when it has ended, which for the client may be a little earlier.
-const LOGS: Duration = Duration::from_secs(5);

@@ -10,6 +10,7 @@ mod checks;
 mod daemon;
 mod folder;
 mod haproxy;
+mod log;
 mod need;
 mod nghttpd;
 mod nginx;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::certificates::Identity;
 use crate::daemon::Daemon;
 use crate::folder::Folder;
+use crate::log;
 use crate::need::Need;
 use crate::port::Port;
 
@@ -128,31 +128,13 @@ impl Nginx {
     ///
     /// When there are not so many, or more.
     pub(crate) async fn seen(&self, count: usize) -> Result<Seen> {
-        let reading = async {
-            loop {
-                let seen = self.seen_so_far()?;
-                if seen.0.len() >= count {
-                    return Ok::<_, anyhow::Error>(seen);
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let seen = match tokio::time::timeout(LOGS, reading).await {
-            Ok(seen) => seen?,
-            Err(_) => self.seen_so_far()?,
-        };
-        if seen.0.len() != count {
-            bail!("nginx saw {} requests, expected {count}: {seen:?}", seen.0.len());
-        }
-        Ok(seen)
+        log::until(count, || Ok(self.seen_so_far()?.0)).await.map(Seen)
     }
 
     /// All it has seen to its end up to now.
     pub(crate) fn seen_so_far(&self) -> Result<Seen> {
         let text = fs::read_to_string(self.folder.join("access.log"))?;
-        // A line that is only half written has no end yet.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        whole.lines().map(Line::read).collect::<Result<Vec<_>>>().map(Seen)
+        log::whole(&text).map(Line::read).collect::<Result<Vec<_>>>().map(Seen)
     }
 }
 
@@ -235,6 +217,3 @@ const MAIN: &str =
 
 const FIELDS: &str = "$connection\\t$status\\t$request_method\\t$request_uri\\t$server_protocol\\t$ssl_protocol\\t\
     $ssl_session_reused\\t$connections_active";
-
-/// nginx logs a request when it has ended, which for the client may be a little earlier.
-const LOGS: Duration = Duration::from_secs(5);

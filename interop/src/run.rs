@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail};
 use urlpool_conformance::Rig;
 
-use crate::check::Check;
+use crate::check::{Check, Run};
 use crate::need::Need;
 use crate::{checks, daemon};
 
@@ -101,10 +101,7 @@ fn outcome(check: &Check, rig: &'static Rig) -> Outcome {
     }
 }
 
-fn on_own_runtime(
-    run: for<'a> fn(&'a Rig) -> futures::future::BoxFuture<'a, Result<()>>,
-    rig: &'static Rig,
-) -> Result<()> {
+fn on_own_runtime(run: Run, rig: &'static Rig) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
         // Sooner than the deadline outside, so that servers are stopped where nothing spins.

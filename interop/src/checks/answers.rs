@@ -1,4 +1,6 @@
 //! What nginx answers, and what becomes of it: codings, ranges, refusals, redirects, large bodies.
+//!
+//! A little longer than a file should be: one check after the other, which share nothing that could be split off.
 
 use std::fs;
 use std::time::{Duration, Instant};
