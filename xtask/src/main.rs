@@ -117,6 +117,10 @@ fn run(console: &Console) -> Result<()> {
             build_component(&workspace, console)?;
             console.step("tests", || ci::test(passed_on, &workspace))
         }
+        "interop" => {
+            build_component(&workspace, console)?;
+            console.step("interop", || interop::run(rest, &workspace, console))
+        }
         "bench" => bench::run(rest, &workspace, console),
         "soak" => bench::soak(rest, &workspace, console),
         "interop" => {
