@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use wasmtime::{Cache, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Cache, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ProfilingStrategy};
 
 /// What may be chosen about the engine.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -11,6 +11,8 @@ pub(crate) struct Setup {
     pub(crate) concurrency: bool,
     /// Whether instances come from a pool of memory. Default: false.
     pub(crate) pooling: bool,
+    /// Whether compiled code is named for perf. Default: false.
+    pub(crate) perf_map: bool,
 }
 
 impl Setup {
@@ -34,6 +36,9 @@ impl Setup {
         config.concurrency_support(self.concurrency);
         if self.pooling {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(PoolingAllocationConfig::default()));
+        }
+        if self.perf_map {
+            config.profiler(ProfilingStrategy::PerfMap);
         }
         config
     }

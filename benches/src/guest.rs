@@ -106,9 +106,9 @@ impl Instance {
         self.store.data().meter.memory()
     }
 
-    /// Whether the host holds nothing for the guest.
-    pub(crate) fn holds_nothing(&self) -> bool {
-        self.store.data().table.is_empty()
+    /// The handles that the host holds for the guest.
+    pub(crate) fn entries(&mut self) -> usize {
+        self.store.data_mut().table.iter_mut().count()
     }
 }
 

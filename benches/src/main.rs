@@ -20,13 +20,14 @@ mod zeros;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{Args, Parser, ValueEnum};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::contenders::{Contenders, Parts};
+use crate::contenders::{Contenders, Kind, Parts};
 use crate::engine::Setup;
 use crate::report::{Report, Size};
 use crate::rows::{Group, Scale};
@@ -65,6 +66,9 @@ struct Run {
     /// How often each contender does the work of a row. Default: 11, quick 3.
     #[arg(long)]
     rounds: Option<usize>,
+    /// Only the contenders whose names hold one of these, such as `ours`; for a profile. Default: all.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// The folder for the results.
     #[arg(long)]
     out: PathBuf,
@@ -82,6 +86,9 @@ struct Soak {
     /// How many requests.
     #[arg(long, default_value_t = 1_000_000)]
     requests: u64,
+    /// In how many instances, side by side.
+    #[arg(long, default_value_t = 1)]
+    instances: u32,
     #[command(flatten)]
     machine: Machine,
     #[command(flatten)]
@@ -100,6 +107,9 @@ struct Machine {
     /// Takes the memory of guests from a pool.
     #[arg(long)]
     pooling_allocator: bool,
+    /// Names the compiled code for `perf`, in the folder for temporary files.
+    #[arg(long)]
+    perf_map: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -120,17 +130,28 @@ impl Machine {
     }
 
     fn setup(&self) -> Setup {
-        Setup { concurrency: self.concurrency_support, pooling: self.pooling_allocator }
+        Setup { concurrency: self.concurrency_support, pooling: self.pooling_allocator, perf_map: self.perf_map }
     }
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match execute(Command::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<()> {
     memory::allow_many_files()?;
     let one_thread = || Builder::new_current_thread().enable_all().build();
-    match Command::parse() {
+    match command {
         Command::Run(args) => args.machine.runtime()?.block_on(run(args)),
         Command::Soak(args) => {
-            args.machine.runtime()?.block_on(soak::run(args.requests, args.machine.setup(), &args.parts))
+            let soak = soak::run(args.requests, args.instances, args.machine.setup(), &args.parts);
+            args.machine.runtime()?.block_on(soak)
         }
         Command::Origin { many } => one_thread()?.block_on(origin::run(many)),
         Command::Relay { targets } => one_thread()?.block_on(relay::run(&targets, Duration::from_millis(10))),
@@ -147,7 +168,13 @@ async fn run(args: Run) -> Result<()> {
     let mut contenders = Contenders::new(args.parts, setup.engine()?, root.clone());
     let mut report = Report::new(scale, setup, format!("{:?}", args.machine.runtime).to_lowercase());
     for &group in groups {
-        for row in rows::of(group, &servers, scale) {
+        for mut row in rows::of(group, &servers, scale) {
+            let wanted =
+                |kind: Kind| args.only.is_empty() || args.only.iter().any(|name| kind.to_string().contains(name));
+            row.entries.retain(|entry| wanted(entry.kind));
+            if row.entries.is_empty() {
+                continue;
+            }
             let begun = Instant::now();
             let rounds = rounds.min(row.rounds);
             eprint!("{}, {rounds} rounds ...", row.title);

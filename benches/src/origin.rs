@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
@@ -158,7 +158,10 @@ fn authority() -> Result<CertifiedIssuer<'static, KeyPair>> {
 fn tls(authority: &CertifiedIssuer<'static, KeyPair>, protocols: &[&[u8]]) -> Result<TlsAcceptor> {
     let key = KeyPair::generate()?;
     let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-    let leaf = CertificateParams::new(names)?.signed_by(&key, authority)?;
+    let mut leaf = CertificateParams::new(names)?;
+    // OpenSSL takes one that is named as its issuer for self-signed.
+    leaf.distinguished_name.push(DnType::CommonName, "origin");
+    let leaf = leaf.signed_by(&key, authority)?;
     let chain = vec![CertificateDer::from(leaf.der().to_vec())];
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

@@ -35,6 +35,9 @@ pub(crate) async fn run(targets: &[SocketAddr], one_way: Duration) -> Result<()>
     Ok(())
 }
 
+/// How much later than told a timer of tokio wakes, which counts in milliseconds and rounds up.
+const LATE: Duration = Duration::from_millis(1);
+
 async fn carry(client: TcpStream, target: SocketAddr, one_way: Duration) -> Result<()> {
     let connected = Instant::now() + 2 * one_way;
     let server = TcpStream::connect(target).await?;
@@ -71,7 +74,7 @@ async fn delay(
     };
     let writing = async move {
         while let Some((due, piece)) = on_the_way.recv().await {
-            sleep_until(due).await;
+            sleep_until(due - LATE).await;
             if piece.is_empty() {
                 break;
             }

@@ -50,6 +50,11 @@ impl Measured {
         self.is_growth().then(|| figures.per_request() / first.per_request())
     }
 
+    /// Whether what matters is how much faster than the baseline someone is, not how much slower.
+    pub(crate) fn counts_speed(&self) -> bool {
+        matches!(self.group, Group::Headline | Group::Multiplexed)
+    }
+
     /// Whether the variants of this row are steps of something that grows.
     pub(crate) fn is_growth(&self) -> bool {
         matches!(self.group, Group::InFlight | Group::Origins | Group::Connections)

@@ -44,7 +44,7 @@ pub(crate) fn markdown(report: &Report) -> String {
         "# Figures\n\n\
          By `cargo xtask bench` on {processors} processors; a {runtime} runtime of tokio, concurrency support {}, pooling \
          allocator {}. Medians of interleaved rounds; only ratios within one table mean anything. `ratio` is the time beside \
-         that of the contender whose ratio is 1; `growth` is the time beside that of the same contender in its first line.\n",
+         that of the contender whose ratio is 1, `faster` its inverse; `growth` is the time beside that of the same contender in its first line.\n",
         if engine.concurrency { "on" } else { "off" },
         if engine.pooling { "on" } else { "off" },
     );
@@ -85,7 +85,8 @@ fn tables(report: &Report) -> Vec<Table> {
 
 fn row(row: &Measured) -> Table {
     let memory = row.figures.iter().any(|figures| figures.memory.is_some());
-    let mut head = vec!["contender", "median", "fastest", "quartiles", "a request", "processor", "conns", "ratio"];
+    let mut head = vec!["contender", "median", "fastest", "quartiles", "a request", "processor", "conns"];
+    head.push(if row.counts_speed() { "faster" } else { "ratio" });
     if row.is_growth() {
         head.push("growth");
     }
@@ -103,7 +104,7 @@ fn row(row: &Measured) -> Table {
             time(figures.per_request()),
             time(figures.processor.median / f64::from(figures.requests)),
             figures.connections.to_string(),
-            ratio(row.ratio(figures)),
+            ratio(row.ratio(figures).map(|ratio| if row.counts_speed() { ratio.recip() } else { ratio })),
         ];
         if row.is_growth() {
             line.push(ratio(row.growth(figures)));

@@ -54,14 +54,17 @@ Options of bench:
   --rows LIST             Only these: headline, multiplexed, small, bodies, streams, start, size,
                           in-flight, origins, connections
   --rounds N              How often each contender does the work of a row
+  --only LIST             Only contenders whose names hold one of these
 
 Options of soak:
   --requests N            How many requests
+  --instances N           In how many instances, side by side; by default one
 
 Options of both:
   --runtime current|multi     The runtime of tokio; by default one thread
   --concurrency-support       Call guests by the machinery of WASI 0.3
   --pooling-allocator         Take the memory of guests from a pool
+  --perf-map                  Name the code of guests for `perf`
 
 Options of component:
   --no-measure            Do not instantiate it
@@ -113,6 +116,10 @@ fn run(console: &Console) -> Result<()> {
             };
             build_component(&workspace, console)?;
             console.step("tests", || ci::test(passed_on, &workspace))
+        }
+        "interop" => {
+            build_component(&workspace, console)?;
+            console.step("interop", || interop::run(rest, &workspace, console))
         }
         "bench" => bench::run(rest, &workspace, console),
         "soak" => bench::soak(rest, &workspace, console),

@@ -10,7 +10,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use urlpool_conformance::Rig;
 use urlpool_conformance::client::{body, headers, history};
-use urlpool_host::Host;
+use urlpool_host::{Host, Proxies};
 use urlpool_script::{Options, Program, Request, Transport};
 
 use super::{noise, sha256_of, write_large};
@@ -36,6 +36,7 @@ checks! { "answers";
     [Need::Nginx] redirects_are_followed_with_the_method_that_each_status_asks_for;
     [Need::Nginx] a_put_is_redirected_with_its_body;
     [Need::Nginx] a_redirect_that_never_ends_is_an_error;
+    [Need::Nginx] nginx_as_a_proxy_is_given_whole_urls;
     [Need::Nginx] a_dead_upstream_is_an_answer_of_502;
     [Need::Nginx] a_truncated_answer_of_an_upstream_is_never_a_success;
     [Need::Nginx] basic_credentials_are_understood;
@@ -334,6 +335,22 @@ async fn a_redirect_that_never_ends_is_an_error(rig: &Rig) -> Result<()> {
     client.refused("too-many-redirects", json!({"url": nginx.url("/")})).await?;
     let per_connection = nginx.seen(11).await?.per_connection();
     ensure!(per_connection == [11], "{per_connection:?}");
+    Ok(())
+}
+
+/// The origins need not exist: the proxy answers for them.
+async fn nginx_as_a_proxy_is_given_whole_urls(rig: &Rig) -> Result<()> {
+    let nginx = Nginx::plain(r#"location / { return 200 "$request_method $http_host $request"; }"#).await?;
+    let proxies = Proxies::new().http(&nginx.url(""))?;
+    let mut client = rig.client_with(|host| host.proxies(proxies)).await?;
+    for url in ["http://a.test/x?y=1", "http://a.test:8080/"] {
+        let answer = client.get(url.to_owned()).await?;
+        let host = url.trim_start_matches("http://").split('/').next().unwrap_or_default();
+        ensure!(answer["body"] == format!("GET {host} GET {url} HTTP/1.1"), "{answer}");
+    }
+    client.get("http://a.test/again".to_owned()).await?;
+    let seen = nginx.seen(3).await?;
+    ensure!(seen.per_connection().len() <= 2, "{seen:?}");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 use urlpool_conformance::{Client, Rig};
-use urlpool_host::Host;
+use urlpool_host::{Host, Roots, Tls};
 
 use crate::certificates::{Authority, Identity};
 use crate::check::checks;
@@ -20,6 +20,8 @@ checks! { "tls";
     [Need::Nginx] an_expired_certificate_is_refused_before_anything_is_sent;
     [Need::Nginx] a_certificate_for_another_name_is_refused_before_anything_is_sent;
     [Need::Nginx] a_certificate_of_an_unknown_authority_is_refused_before_anything_is_sent;
+    [Need::Nginx] a_client_certificate_is_shown_to_a_server_that_asks_for_one;
+    [Need::Nginx] a_client_certificate_of_an_unknown_authority_is_refused_by_nginx;
     [Need::Nginx] without_a_client_certificate_the_refusal_of_nginx_is_delivered;
     [Need::Nginx] clear_text_to_a_tls_port_gets_the_refusal_of_nginx;
     [Need::Nginx] tls_to_a_port_of_clear_text_is_a_tls_error;
@@ -130,15 +132,52 @@ async fn refuses(identity: &Identity, trusted: &Authority, rig: &Rig) -> Result<
     Ok(())
 }
 
-async fn without_a_client_certificate_the_refusal_of_nginx_is_delivered(rig: &Rig) -> Result<()> {
-    let authority = Authority::new()?;
-    let nginx = Nginx::start(Setup {
-        server: &format!("ssl_client_certificate clients.pem; ssl_verify_client on; {HELLO}"),
+async fn asking_for_a_certificate(authority: &Authority) -> Result<Nginx> {
+    Nginx::start(Setup {
+        server: "ssl_client_certificate clients.pem; ssl_verify_client on; \
+                 location / { return 200 $ssl_client_verify; }",
         identity: Some(&authority.issue("127.0.0.1")?),
         files: &[("clients.pem", &authority.pem())],
         ..Setup::default()
     })
-    .await?;
+    .await
+}
+
+async fn showing(identity: &Identity, trusted: &Authority, rig: &Rig) -> Result<Client> {
+    let tls = Tls::builder()
+        .roots(Roots::Only)
+        .add_roots_pem(trusted.pem().as_bytes())?
+        .identity_pem(identity.certificate.as_bytes(), identity.key.as_bytes())?
+        .build()?;
+    rig.client_with(|host| host.tls(tls)).await
+}
+
+async fn a_client_certificate_is_shown_to_a_server_that_asks_for_one(rig: &Rig) -> Result<()> {
+    let authority = Authority::new()?;
+    let nginx = asking_for_a_certificate(&authority).await?;
+    let mut client = showing(&authority.issue("a.test")?, &authority, rig).await?;
+    for _ in 0..3 {
+        let answer = client.get(nginx.url("/")).await?;
+        ensure!(answer["body"] == "SUCCESS", "{answer}");
+    }
+    let seen = nginx.seen(3).await?;
+    ensure!(seen.per_connection() == [3], "{seen:?}");
+    Ok(())
+}
+
+async fn a_client_certificate_of_an_unknown_authority_is_refused_by_nginx(rig: &Rig) -> Result<()> {
+    let authority = Authority::new()?;
+    let nginx = asking_for_a_certificate(&authority).await?;
+    let mut client = showing(&Authority::new()?.issue("a.test")?, &authority, rig).await?;
+    let answer = client.get(nginx.url("/")).await?;
+    ensure!(answer["status"] == 400, "{answer}");
+    ensure!(answer["body"].as_str().is_some_and(|body| body.contains("SSL certificate error")), "{answer}");
+    Ok(())
+}
+
+async fn without_a_client_certificate_the_refusal_of_nginx_is_delivered(rig: &Rig) -> Result<()> {
+    let authority = Authority::new()?;
+    let nginx = asking_for_a_certificate(&authority).await?;
     let mut client = trusting(&authority, rig).await?;
     let answer = client.get(nginx.url("/")).await?;
     ensure!(answer["status"] == 400, "{answer}");

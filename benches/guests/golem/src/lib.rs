@@ -76,7 +76,7 @@ fn stream(mut response: Response) -> Result<u64, String> {
     drop(stream);
     drop(body);
     // What ends a body that is whole; any other end leaves the length short of what is due.
-    if end.contains("closed") { Ok(length) } else { Err(end) }
+    if end.contains("Closed") { Ok(length) } else { Err(end) }
 }
 
 const PIECE: u64 = 64 * 1024;
