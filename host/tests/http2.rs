@@ -1,4 +1,6 @@
 //! Requests and responses over HTTP/2: their heads, bodies and failures.
+//!
+//! Longer than most files: each case is short, and stands on the same few servers.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 

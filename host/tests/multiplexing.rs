@@ -1,4 +1,6 @@
 //! Which HTTP/2 connection serves which request, and what becomes of those that it did not serve.
+//!
+//! Longer than most files: sharing and resending are told apart by the same counts of connections.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
