@@ -34,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) length: u64,
     /// The bytes that each request uploads by PUT; 0 means a GET.
     pub(crate) upload: u64,
+    /// Whether bodies are read past the client, where it can hand over the stream of the host.
+    pub(crate) raw: bool,
 }
 
 impl Job {

@@ -92,6 +92,7 @@ impl Instance {
             in_flight: job.in_flight,
             length: job.length,
             upload: job.upload,
+            raw: job.raw,
         };
         self.work.urlpool_bench_work().call_run(&mut self.store, &job).await?.map_err(anyhow::Error::msg)
     }

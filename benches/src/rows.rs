@@ -151,7 +151,7 @@ fn multiplexed(servers: &Servers) -> Row {
 fn pages(origin: &str, in_flight: u32) -> Job {
     let length = 4096;
     let urls = (0..PAGES).map(|page| format!("{origin}/bytes/{length}?page={page}")).collect();
-    Job { urls, requests: PAGES, in_flight, length, upload: 0 }
+    Job { urls, requests: PAGES, in_flight, length, upload: 0, raw: false }
 }
 
 const PAGES: u32 = 15;
@@ -179,7 +179,7 @@ fn stream(up: bool, origin: &Listening, scale: Scale) -> Row {
     let bytes = mebibytes << 20;
     let job = if up {
         let urls = vec![format!("http://127.0.0.1:{}/upload/{bytes}", origin.http)];
-        Job { urls, requests: 1, in_flight: 1, length: SMALL, upload: bytes }
+        Job { urls, requests: 1, in_flight: 1, length: SMALL, upload: bytes, raw: false }
     } else {
         Job { requests: 1, ..gets(origin, bytes) }
     };
@@ -207,7 +207,8 @@ fn by_origins(origin: &Listening, scale: Scale) -> Row {
         let ports = origin.many.iter().take(origins as usize);
         let urls: Vec<_> = ports.map(|port| format!("http://127.0.0.1:{port}/bytes/{SMALL}")).collect();
         let origins = origins.min(known);
-        let job = Job { urls, requests: scale.of(2000).max(origins), in_flight: 1, length: SMALL, upload: 0 };
+        let job =
+            Job { urls, requests: scale.of(2000).max(origins), in_flight: 1, length: SMALL, upload: 0, raw: false };
         (Job { requests: origins, ..job.clone() }, job)
     })
 }
@@ -233,13 +234,13 @@ fn growth(group: Group, title: &str, powers: RangeInclusive<u32>, job: impl Fn(u
 
 fn gets(origin: &Listening, length: u64) -> Job {
     let urls = vec![format!("http://127.0.0.1:{}/bytes/{length}", origin.http)];
-    Job { urls, requests: 1, in_flight: 1, length, upload: 0 }
+    Job { urls, requests: 1, in_flight: 1, length, upload: 0, raw: false }
 }
 
 /// So many requests that are answered only when all of them are there, each on a connection of its own.
 fn gather(many: u32, origin: &Listening) -> Job {
     let urls = vec![format!("http://127.0.0.1:{}/gather/{many}", origin.http)];
-    Job { urls, requests: many, in_flight: many, length: SMALL, upload: 0 }
+    Job { urls, requests: many, in_flight: many, length: SMALL, upload: 0, raw: false }
 }
 
 /// Everyone who can do the job.
@@ -250,7 +251,13 @@ fn all(job: &Job) -> Vec<Entry> {
     // waki blocks on each request, and keeps bodies to send in memory.
     let beyond_waki = job.in_flight > 1 || job.upload > 0;
     kinds.retain(|kind| !beyond_waki || !matches!(kind, Kind::Pooled(Library::Waki) | Kind::Stock(Library::Waki)));
-    kinds.into_iter().map(|kind| Entry::of(kind, job.clone())).collect()
+    let mut entries: Vec<_> = kinds.into_iter().map(|kind| Entry::of(kind, job.clone())).collect();
+    if job.length > SMALL {
+        let raw = Entry::of(Kind::Pooled(Library::Ours), Job { raw: true, ..job.clone() });
+        let after_ours = 1 + entries.iter().position(|entry| entry.kind == raw.kind).unwrap_or(0);
+        entries.insert(after_ours, Entry { variant: "by take-raw".to_owned(), ..raw });
+    }
+    entries
 }
 
 impl Row {

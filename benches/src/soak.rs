@@ -24,7 +24,7 @@ pub(crate) async fn run(requests: u64, instances: u32, setup: Setup, parts: &Par
     let transport = Transport::Pooled(host.clone());
     let mut instances = try_join_all((0..instances.max(1)).map(|_| guest.instance(&transport))).await?;
     let urls = vec![format!("http://127.0.0.1:{}/bytes/{SMALL}", servers.near.http)];
-    let job = Job { urls, requests: BATCH, in_flight: 16, length: SMALL, upload: 0 };
+    let job = Job { urls, requests: BATCH, in_flight: 16, length: SMALL, upload: 0, raw: false };
 
     let a_step = u64::from(BATCH) * instances.len() as u64;
     let steps = requests.div_ceil(a_step).max(10);

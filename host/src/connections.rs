@@ -270,7 +270,8 @@ impl Connections {
 
     /// Enters an open connection into the book.
     fn enter(self: &Arc<Self>, connection: Arc<Connection>, used: bool) {
-        let (id, shared, runtime) = (connection.id(), connection.shared(), connection.runtime().clone());
+        let (id, shared) = (connection.id(), connection.shared());
+        let entered = Arc::clone(&connection);
         let mut begin = false;
         self.change(|state, effects| {
             let now = Instant::now().into_std();
@@ -281,8 +282,9 @@ impl Connections {
             state.book.opened(id, Opened { connection, shared, used, until }, now, effects);
             begin = self.watch(state);
         });
+        entered.start();
         if begin {
-            self.sweep(&runtime);
+            self.sweep(entered.runtime());
         }
     }
 
@@ -411,7 +413,7 @@ impl Drop for Sweep {
 /// together.
 fn aged(age: Duration, id: u64) -> Duration {
     let share = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), id) % 1_000;
-    age - age / 10 * u32::try_from(share).unwrap_or(0) / 1_000
+    age - age / 10_000 * u32::try_from(share).unwrap_or(0)
 }
 
 /// How many servers that want HTTP/1.1 are kept in mind. Forgetting one costs a request that is sent again.

@@ -144,10 +144,8 @@ const OF_CONNECTION: [HeaderName; 5] = [
 /// those that do not one request is sent on another connection than it might have been.
 fn hint(headers: &HeaderMap) -> Hint {
     let mut hint = Hint::default();
-    let Some(field) = headers.get("keep-alive").and_then(|field| field.to_str().ok()) else {
-        return hint;
-    };
-    for parameter in field.split(',') {
+    let fields = headers.get_all("keep-alive").iter().filter_map(|field| field.to_str().ok());
+    for parameter in fields.flat_map(|field| field.split(',')) {
         let Some((name, value)) = parameter.split_once('=') else {
             continue;
         };

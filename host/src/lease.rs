@@ -13,6 +13,7 @@ use crate::proxy::Forward;
 use crate::stats::Close;
 use crate::upload::Upload;
 use crate::wire::{READ_BUFFER, Traffic, Wire};
+use futures::future::{BoxFuture, FutureExt};
 use futures::task::noop_waker_ref;
 use http::Version;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -61,6 +62,8 @@ pub(crate) struct Connection {
     /// Where its driver runs, and so everything else that is done about it.
     runtime: Handle,
     ended: Arc<AtomicBool>,
+    /// What moves its bytes, until that is started.
+    driver: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Dropped with the connection, which tells the driver to end.
     _open: oneshot::Sender<()>,
 }
@@ -107,8 +110,15 @@ impl Connection {
         let runtime = Handle::current();
         let ended = Arc::new(AtomicBool::new(false));
         let leave = Leave { permit: Arc::clone(&permit), ended: Arc::clone(&ended) };
-        let _driving = runtime.spawn(drive(closed, leave));
-        Self { key, speaks, traffic, forward, permit, runtime, ended, _open: open }
+        let driver = Mutex::new(Some(drive(closed, leave).boxed()));
+        Self { key, speaks, traffic, forward, permit, runtime, ended, driver, _open: open }
+    }
+
+    /// Begins to move bytes. Before the connection is in the book, what its driver has to say would be lost.
+    pub(crate) fn start(&self) {
+        if let Some(driver) = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _driving = self.runtime.spawn(driver);
+        }
     }
 
     /// Whether it can take a request, as far as is known.
@@ -302,7 +312,7 @@ impl Lease {
         let Some(connections) = self.connections.upgrade() else {
             return;
         };
-        if connection.shared() && reason.is_of_one_request() {
+        if connection.shared() {
             connections.keep(&connection, Hint::default());
         } else {
             connections.change(|state, effects| state.book.discard(connection.id(), reason, effects));
@@ -389,9 +399,11 @@ async fn drive_shared(mut sender: http2::Sender, driver: http2::Driver, closed: 
         {
             connections.change(|state, effects| state.book.late(leave.permit.id, effects));
         }
-        if ended.is_pending() && matches!(sender.poll_ready(cx), Poll::Ready(Err(_))) {
-            // It finishes what it carries.
-            leave.say(Close::GoAway);
+        // It finishes what it carries.
+        match sender.poll_ready(cx) {
+            Poll::Ready(Err(error)) if error.is_go_away() && error.is_remote() => leave.say(Close::GoAway),
+            Poll::Ready(Err(_)) => leave.say(Close::ClosedByServer),
+            Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         ended
     });

@@ -124,28 +124,6 @@ pub(crate) enum Close {
 }
 
 impl Close {
-    /// Whether it says nothing against a connection that carries other requests as well.
-    pub(crate) fn is_of_one_request(self) -> bool {
-        match self {
-            Self::AnsweredEarly | Self::Cancelled | Self::TimedOut | Self::Undrained => true,
-            Self::ClosedByServer
-            | Self::CodingAndLength
-            | Self::Announced
-            | Self::Evicted
-            | Self::Failed
-            | Self::GoAway
-            | Self::KeepAliveHint
-            | Self::MaxAge
-            | Self::MaxUses
-            | Self::Http10
-            | Self::IdleLimit
-            | Self::IdleTimeout
-            | Self::Stale
-            | Self::Unready
-            | Self::Unbounded => false,
-        }
-    }
-
     /// The word for it in the figures.
     pub(crate) fn reason(self) -> &'static str {
         match self {

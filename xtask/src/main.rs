@@ -123,10 +123,6 @@ fn run(console: &Console) -> Result<()> {
         }
         "bench" => bench::run(rest, &workspace, console),
         "soak" => bench::soak(rest, &workspace, console),
-        "interop" => {
-            build_component(&workspace, console)?;
-            console.step("interop", || interop::run(rest, &workspace, console))
-        }
         "ci" => {
             no_arguments(command, rest)?;
             ci::run(&workspace, console)

@@ -37,13 +37,18 @@ impl Source {
 ///
 /// The fields stand in the order in which they must be dropped.
 pub(crate) struct Attempt {
-    upload: Option<Unfinished>,
+    writing: Writing,
     answer: Option<Pollable>,
     future: FutureIncomingResponse,
+    lent: bool,
+}
+
+/// A body on its way to the host.
+struct Writing {
+    upload: Option<Unfinished>,
     trailers: Headers,
     waits: Waits,
     flushed: bool,
-    lent: bool,
 }
 
 /// What is not yet written of a request. Dropping it aborts the request, so it outlives the answer.
@@ -74,30 +79,94 @@ pub(crate) enum Watched {
 
 impl Attempt {
     /// Hands the request to the host.
-    pub(crate) fn start(outbound: Outbound) -> Result<Self, ErrorCode> {
-        let (request, options) = convert::outgoing(&outbound)?;
+    ///
+    /// A small body is written before: it goes out with the head then, and no server answers while it is under way.
+    pub(crate) fn start(
+        outbound: Outbound,
+        exchange: &mut Exchange,
+        sources: &mut [Source],
+        now: Now,
+    ) -> Result<Self, Failure> {
+        let (request, options) = convert::outgoing(&outbound).map_err(Failure::Failed)?;
         let upload = if outbound.has_body {
-            let failed = || ErrorCode::InternalError(Some("the host gives no body to write".to_owned()));
+            let failed =
+                || Failure::Failed(ErrorCode::InternalError(Some("the host gives no body to write".to_owned())));
             let body = request.body().map_err(|()| failed())?;
             let output = body.write().map_err(|()| failed())?;
             Some(Unfinished { room: None, output: Some(output), body: Some(body) })
         } else {
             None
         };
-        let future = outgoing_handler::handle(request, Some(options)).map_err(convert::code)?;
-        Ok(Self {
-            upload,
-            answer: None,
-            future,
-            trailers: outbound.trailers,
-            waits: Waits::Nothing,
-            flushed: false,
-            lent: false,
-        })
+        let mut writing = Writing { upload, trailers: outbound.trailers, waits: Waits::Nothing, flushed: false };
+        if exchange.upload().is_handed_over_at_once() {
+            writing.go_on(exchange, sources, now)?;
+        }
+        let future =
+            outgoing_handler::handle(request, Some(options)).map_err(|code| Failure::Failed(convert::code(code)))?;
+        Ok(Self { writing, answer: None, future, lent: false })
     }
 
     /// Writes as much of the body as there is room and content for, and as one turn allows.
     pub(crate) fn write(&mut self, exchange: &mut Exchange, sources: &mut [Source], now: Now) -> Result<(), Failure> {
+        self.writing.go_on(exchange, sources, now)
+    }
+
+    /// The answer, once its pollable was ready.
+    pub(crate) fn answer(&mut self) -> Option<Result<IncomingResponse, ErrorCode>> {
+        match self.future.get()? {
+            Ok(answer) => Some(answer.map_err(convert::code)),
+            Err(()) => Some(Err(ErrorCode::InternalError(Some("the host gave the answer away".to_owned())))),
+        }
+    }
+
+    /// The pollables to wait for, and what each means.
+    pub(crate) fn watch<'a>(&'a mut self, sources: &'a mut [Source], mut each: impl FnMut(Watched, &'a Pollable)) {
+        match self.writing.waits {
+            Waits::Nothing => {}
+            Waits::Turn | Waits::Room => {
+                if let Some(Unfinished { room, output: Some(output), .. }) = &mut self.writing.upload {
+                    each(Watched::Body, room.get_or_insert_with(|| output.subscribe()));
+                }
+            }
+            Waits::Source(index) => {
+                let Source { ready, stream } = &mut sources[index];
+                each(Watched::Body, ready.get_or_insert_with(|| stream.subscribe()));
+            }
+        }
+        let future = &self.future;
+        each(Watched::Answer, self.answer.get_or_insert_with(|| future.subscribe()));
+    }
+
+    /// Pollables to lend to the caller.
+    ///
+    /// While the body is being written, one of them is a short timer: the output
+    /// has to go before the body can be finished, so nothing may hang on it.
+    pub(crate) fn lend(&mut self) -> Vec<Pollable> {
+        self.lent = true;
+        let mut lent = vec![self.future.subscribe()];
+        if self.writing.waits != Waits::Nothing {
+            lent.push(clock::timer_in(LOOK_AGAIN));
+        }
+        lent
+    }
+
+    /// Gives up the handles but for what must outlive the answer, or keeps those that lent a pollable.
+    pub(crate) fn retire(mut self, kept: &mut Kept) -> Option<Unfinished> {
+        self.answer = None;
+        let mut upload = self.writing.upload.take();
+        if let Some(upload) = &mut upload {
+            upload.room = None;
+        }
+        if self.lent {
+            kept.keep(self.future);
+        }
+        upload.filter(|upload| upload.body.is_some())
+    }
+}
+
+impl Writing {
+    /// Writes as much of the body as there is room and content for, and as one turn allows.
+    fn go_on(&mut self, exchange: &mut Exchange, sources: &mut [Source], now: Now) -> Result<(), Failure> {
         for _ in 0..PIECES {
             let Some(output) = self.upload.as_ref().and_then(|upload| upload.output.as_ref()) else { return Ok(()) };
             let room = match output.check_write() {
@@ -143,58 +212,6 @@ impl Attempt {
         }
         self.waits = Waits::Turn;
         Ok(())
-    }
-
-    /// The answer, once its pollable was ready.
-    pub(crate) fn answer(&mut self) -> Option<Result<IncomingResponse, ErrorCode>> {
-        match self.future.get()? {
-            Ok(answer) => Some(answer.map_err(convert::code)),
-            Err(()) => Some(Err(ErrorCode::InternalError(Some("the host gave the answer away".to_owned())))),
-        }
-    }
-
-    /// The pollables to wait for, and what each means.
-    pub(crate) fn watch<'a>(&'a mut self, sources: &'a mut [Source], mut each: impl FnMut(Watched, &'a Pollable)) {
-        match self.waits {
-            Waits::Nothing => {}
-            Waits::Turn | Waits::Room => {
-                if let Some(Unfinished { room, output: Some(output), .. }) = &mut self.upload {
-                    each(Watched::Body, room.get_or_insert_with(|| output.subscribe()));
-                }
-            }
-            Waits::Source(index) => {
-                let Source { ready, stream } = &mut sources[index];
-                each(Watched::Body, ready.get_or_insert_with(|| stream.subscribe()));
-            }
-        }
-        let future = &self.future;
-        each(Watched::Answer, self.answer.get_or_insert_with(|| future.subscribe()));
-    }
-
-    /// Pollables to lend to the caller.
-    ///
-    /// While the body is being written, one of them is a short timer: the output
-    /// has to go before the body can be finished, so nothing may hang on it.
-    pub(crate) fn lend(&mut self) -> Vec<Pollable> {
-        self.lent = true;
-        let mut lent = vec![self.future.subscribe()];
-        if self.waits != Waits::Nothing {
-            lent.push(clock::timer_in(LOOK_AGAIN));
-        }
-        lent
-    }
-
-    /// Gives up the handles but for what must outlive the answer, or keeps those that lent a pollable.
-    pub(crate) fn retire(mut self, kept: &mut Kept) -> Option<Unfinished> {
-        self.answer = None;
-        let mut upload = self.upload.take();
-        if let Some(upload) = &mut upload {
-            upload.room = None;
-        }
-        if self.lent {
-            kept.keep(self.future);
-        }
-        upload.filter(|upload| upload.body.is_some())
     }
 
     /// Writes no more; the answer is all that is waited for.

@@ -182,12 +182,12 @@ impl Running {
     }
 
     fn send(&mut self, outbound: Outbound, now: Now) -> Option<Event> {
-        match Attempt::start(outbound) {
+        match Attempt::start(outbound, &mut self.exchange, &mut self.sources, now) {
             Ok(attempt) => {
                 let attempt = self.attempt.insert(attempt);
                 attempt.write(&mut self.exchange, &mut self.sources, now).err().map(Event::Failed)
             }
-            Err(code) => Some(Event::Failed(Failure::Failed(code))),
+            Err(failure) => Some(Event::Failed(failure)),
         }
     }
 

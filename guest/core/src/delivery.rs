@@ -371,9 +371,11 @@ impl Delivery {
         Err(Error { url: Some(self.url.clone()), ..Error::new(Cause::Other(reason.to_owned())) })
     }
 
-    /// Whether trailers may follow the body: it ends otherwise than by a declared length.
+    /// Whether trailers may follow the body: it ends otherwise than by a declared length, or the head announces some.
+    ///
+    /// HTTP/2 allows for both together (RFC 9113 section 8.1).
     pub fn may_have_trailers(&self) -> bool {
-        self.expected.is_none() && self.end.is_none()
+        self.end.is_none() && (self.expected.is_none() || self.headers.contains("trailer"))
     }
 
     /// The status.

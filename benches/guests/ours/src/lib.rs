@@ -13,7 +13,8 @@ use bindings::exports::urlpool::bench::work::{Guest, Job};
 use bindings::urlpool::bench::source;
 use bindings::urlpool::client::messages::{Error, Request, Response};
 use bindings::urlpool::client::pool::{Options, Pending, Pool};
-use bindings::wasi::http::types::Method;
+use bindings::wasi::http::types::{IncomingBody, Method};
+use bindings::wasi::io::streams::StreamError;
 
 struct Ours;
 
@@ -23,7 +24,7 @@ impl Guest for Ours {
         options.set_slots(Some(job.in_flight));
         options.set_origins(u32::try_from(job.urls.len()).unwrap_or(u32::MAX).max(32));
         // A large body is read as it comes; small ones are collected while others are under way.
-        if job.length > PIECE.into() {
+        if job.raw || job.length > PIECE.into() {
             options.set_preload(None);
         }
         let pool = Pool::new(Some(&options));
@@ -40,7 +41,7 @@ impl Guest for Ours {
 fn in_turn(job: &Job, pool: &Pool) -> Result<u64, Failure> {
     let mut total = 0;
     for index in 0..job.requests {
-        total += read(&pool.send(request(job, index)?)?, job)?;
+        total += read(pool.send(request(job, index)?)?, job)?;
     }
     Ok(total)
 }
@@ -59,7 +60,7 @@ fn side_by_side(job: &Job, pool: &Pool) -> Result<u64, Failure> {
         finished.sort_unstable();
         for index in finished.into_iter().rev() {
             let response = Pending::finish(pending.swap_remove(index as usize))?;
-            total += read(&response, job)?;
+            total += read(response, job)?;
         }
     }
     Ok(total)
@@ -75,22 +76,38 @@ fn request(job: &Job, index: u32) -> Result<Request, Error> {
     Ok(request)
 }
 
-fn read(response: &Response, job: &Job) -> Result<u64, Failure> {
+fn read(response: Response, job: &Job) -> Result<u64, Failure> {
     if response.status() != 200 {
         return Err(Failure::Answer(format!("{}: status {}", response.url(), response.status())));
     }
+    let length = if job.raw { read_raw(Response::take_raw(response)?)? } else { read_decoded(&response)? };
+    if length != job.length {
+        return Err(Failure::Answer(format!("{length} bytes")));
+    }
+    Ok(length)
+}
+
+fn read_decoded(response: &Response) -> Result<u64, Failure> {
     let mut length = 0;
     loop {
         let piece = response.read(PIECE)?;
         if piece.is_empty() {
-            break;
+            return Ok(length);
         }
         length += piece.len() as u64;
     }
-    if length != job.length {
-        return Err(Failure::Answer(format!("{}: {length} bytes", response.url())));
+}
+
+fn read_raw(body: IncomingBody) -> Result<u64, Failure> {
+    let stream = body.stream().map_err(|()| Failure::Answer("the stream is taken".to_owned()))?;
+    let mut length = 0;
+    loop {
+        match stream.blocking_read(PIECE.into()) {
+            Ok(piece) => length += piece.len() as u64,
+            Err(StreamError::Closed) => return Ok(length),
+            Err(StreamError::LastOperationFailed(error)) => return Err(Failure::Answer(error.to_debug_string())),
+        }
     }
-    Ok(length)
 }
 
 const PIECE: u32 = 64 * 1024;
