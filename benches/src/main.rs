@@ -66,7 +66,8 @@ struct Run {
     /// How often each contender does the work of a row. Default: 11, quick 3.
     #[arg(long)]
     rounds: Option<usize>,
-    /// Only the contenders whose names hold one of these, such as `ours`; for a profile. Default: all.
+    /// Only the contenders whose names hold one of these, such as `ours`, or are that, as with `=ours`; for a profile.
+    /// Default: all.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// The folder for the results.
@@ -169,8 +170,14 @@ async fn run(args: Run) -> Result<()> {
     let mut report = Report::new(scale, setup, format!("{:?}", args.machine.runtime).to_lowercase());
     for &group in groups {
         for mut row in rows::of(group, &servers, scale) {
-            let wanted =
-                |kind: Kind| args.only.is_empty() || args.only.iter().any(|name| kind.to_string().contains(name));
+            let wanted = |kind: Kind| {
+                let name = kind.to_string();
+                let fits = |only: &String| match only.strip_prefix('=') {
+                    Some(whole) => name == whole,
+                    None => name.contains(only),
+                };
+                args.only.is_empty() || args.only.iter().any(fits)
+            };
             row.entries.retain(|entry| wanted(entry.kind));
             if row.entries.is_empty() {
                 continue;
