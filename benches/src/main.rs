@@ -149,14 +149,20 @@ fn execute(command: Command) -> Result<()> {
     memory::allow_many_files()?;
     let one_thread = || Builder::new_current_thread().enable_all().build();
     match command {
-        Command::Run(args) => args.machine.runtime()?.block_on(run(args)),
-        Command::Soak(args) => {
-            let soak = soak::run(args.requests, args.instances, args.machine.setup(), &args.parts);
-            args.machine.runtime()?.block_on(soak)
-        }
+        Command::Run(args) => spawned(args.machine.runtime()?, run(args)),
+        Command::Soak(args) => spawned(args.machine.runtime()?, soak(args)),
         Command::Origin { many } => one_thread()?.block_on(origin::run(many)),
         Command::Relay { targets } => one_thread()?.block_on(relay::run(&targets, Duration::from_millis(10))),
     }
+}
+
+/// Runs this as a task. Waking what a runtime blocks on costs a system call each time, even from its own thread.
+fn spawned(runtime: Runtime, work: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+    runtime.block_on(runtime.spawn(work))?
+}
+
+async fn soak(args: Soak) -> Result<()> {
+    soak::run(args.requests, args.instances, args.machine.setup(), &args.parts).await
 }
 
 async fn run(args: Run) -> Result<()> {
