@@ -90,6 +90,7 @@ fn run(console: &Console) -> Result<()> {
                 Some((first, _)) => bail!(Usage(format!("test: `{first}`: arguments for cargo test go behind `--`"))),
             };
             build_component(&workspace, console)?;
+            console.step("guest of the tests", || component::build_guest(&workspace, console))?;
             console.step("tests", || ci::test(passed_on, &workspace))
         }
         "ci" => {
