@@ -28,8 +28,8 @@ Usage: cargo xtask COMMAND
 Commands:
   demo            Build everything and show what urlpool does, on a loopback server
   test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
-  component       Build target/component/urlpool.wasm; print its size and how long
-                  instantiating it takes
+  component       Build target/component/urlpool.wasm, and the guest that tests run beside it;
+                  print its size and how long instantiating it takes
   ci              Run every check, the cheap ones first; stop at the first that fails
   help            Show this
 

@@ -19,11 +19,7 @@ struct Guest;
 bindings::export!(Guest with_types_in bindings);
 
 impl bindings::Guest for Guest {
-    async fn get_all(
-        urls: Vec<String>,
-        at_once: u32,
-        between_bytes: Option<u64>,
-    ) -> Vec<Result<Answer, ErrorCode>> {
+    async fn get_all(urls: Vec<String>, at_once: u32, between_bytes: Option<u64>) -> Vec<Result<Answer, ErrorCode>> {
         let getting = stream::iter(urls).map(|url| get(url, between_bytes));
         getting.buffered(at_once as usize).collect().await
     }
