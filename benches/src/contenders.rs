@@ -46,8 +46,8 @@ impl Job {
 }
 
 /// Makes requests.
-#[async_trait(?Send)]
-pub(crate) trait Contender {
+#[async_trait]
+pub(crate) trait Contender: Send {
     /// Starts anew: without connections, and for a component with a new instance.
     async fn fresh(&mut self) -> Result<()>;
 
@@ -176,7 +176,7 @@ impl Contenders {
         self.made.get_mut(&kind).context("made above")
     }
 
-    async fn make(&self, kind: Kind) -> Result<Box<dyn Contender>> {
+    async fn make(&mut self, kind: Kind) -> Result<Box<dyn Contender>> {
         Ok(match kind {
             Kind::HyperUtil => Box::new(hyper_util::HyperUtil::new(tls(&self.root)?)),
             Kind::Reqwest => Box::new(reqwest::Reqwest::new(tls(&self.root)?)?),

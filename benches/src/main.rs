@@ -66,7 +66,8 @@ struct Run {
     /// How often each contender does the work of a row. Default: 11, quick 3.
     #[arg(long)]
     rounds: Option<usize>,
-    /// Only the contenders whose names hold one of these, such as `ours`; for a profile. Default: all.
+    /// Only the contenders whose names hold one of these, such as `ours`, or are that, as with `=ours`; for a profile.
+    /// Default: all.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// The folder for the results.
@@ -148,14 +149,20 @@ fn execute(command: Command) -> Result<()> {
     memory::allow_many_files()?;
     let one_thread = || Builder::new_current_thread().enable_all().build();
     match command {
-        Command::Run(args) => args.machine.runtime()?.block_on(run(args)),
-        Command::Soak(args) => {
-            let soak = soak::run(args.requests, args.instances, args.machine.setup(), &args.parts);
-            args.machine.runtime()?.block_on(soak)
-        }
+        Command::Run(args) => spawned(args.machine.runtime()?, run(args)),
+        Command::Soak(args) => spawned(args.machine.runtime()?, soak(args)),
         Command::Origin { many } => one_thread()?.block_on(origin::run(many)),
         Command::Relay { targets } => one_thread()?.block_on(relay::run(&targets, Duration::from_millis(10))),
     }
+}
+
+/// Runs this as a task. Waking what a runtime blocks on costs a system call each time, even from its own thread.
+fn spawned(runtime: Runtime, work: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+    runtime.block_on(runtime.spawn(work))?
+}
+
+async fn soak(args: Soak) -> Result<()> {
+    soak::run(args.requests, args.instances, args.machine.setup(), &args.parts).await
 }
 
 async fn run(args: Run) -> Result<()> {
@@ -169,8 +176,14 @@ async fn run(args: Run) -> Result<()> {
     let mut report = Report::new(scale, setup, format!("{:?}", args.machine.runtime).to_lowercase());
     for &group in groups {
         for mut row in rows::of(group, &servers, scale) {
-            let wanted =
-                |kind: Kind| args.only.is_empty() || args.only.iter().any(|name| kind.to_string().contains(name));
+            let wanted = |kind: Kind| {
+                let name = kind.to_string();
+                let fits = |only: &String| match only.strip_prefix('=') {
+                    Some(whole) => name == whole,
+                    None => name.contains(only),
+                };
+                args.only.is_empty() || args.only.iter().any(fits)
+            };
             row.entries.retain(|entry| wanted(entry.kind));
             if row.entries.is_empty() {
                 continue;

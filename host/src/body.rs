@@ -88,6 +88,14 @@ impl ResponseBody {
         body
     }
 
+    /// Waits until it is known whether all of the request's body was sent, which may be long after its response began.
+    ///
+    /// It keeps nothing alive but that knowledge.
+    pub(crate) fn request_sent(&self) -> impl Future<Output = Result<(), Failure>> + Send + use<> {
+        let upload = Arc::clone(&self.upload);
+        async move { upload.sent().await }
+    }
+
     /// Asks hyper for a frame, and parts with the connection at the end.
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let Some(open) = &mut self.open else {

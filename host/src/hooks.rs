@@ -4,6 +4,7 @@ use crate::error::Failure;
 use crate::guest::Guest;
 use crate::{Host, Timeouts};
 use http_body_util::BodyExt;
+use std::task::{Context, Waker};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -32,7 +33,7 @@ impl WasiHttpHooks for Hooks {
         &mut self,
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
-        _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
+        processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Sent), Error>> + Send> {
         let guest = self.guest.clone();
         let options = options.unwrap_or_default();
@@ -41,11 +42,16 @@ impl WasiHttpHooks for Hooks {
             first_byte: options.first_byte_timeout,
             between_bytes: options.between_bytes_timeout,
         };
+        let listens = awaits_verdict(processed);
         Box::new(async move {
             let response = guest.send(request, timeouts).await.map_err(error_of)?;
+            let sent = response.body().request_sent();
             let response = response.map(|body| body.map_err(error_of).boxed_unsync());
-            // What becomes of the rest of an upload shows in the response.
-            let sent: Sent = Box::new(async { Ok(()) });
+            let sent: Sent = match listens {
+                true => Box::new(async { sent.await.map_err(error_of) }),
+                // What becomes of the rest of an upload shows in the response, and wasmtime would log it as a warning.
+                false => Box::new(async { Ok(()) }),
+            };
             Ok((response, sent))
         })
     }
@@ -53,6 +59,16 @@ impl WasiHttpHooks for Hooks {
 
 /// How sending the rest of a request ended.
 type Sent = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+/// Whether the guest is one of WASI 0.3, which judges a response once it has consumed it, and asks how sending its request
+/// ended. For one of 0.2 wasmtime puts in a verdict that is there before the response.
+///
+/// The verdict itself needs no use: whether the connection is good for another request depends on whether the response's body
+/// was read to its end, which the body knows, and nothing on the wire could tell the server what the guest thought of it.
+fn awaits_verdict(processed: Box<dyn Future<Output = Result<(), Error>> + Send>) -> bool {
+    let mut processed = Box::into_pin(processed);
+    processed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
 
 /// Adds what a component of the `wasi:http/proxy` world imports, for async stores: wasi:http, wasi:io, wasi:clocks,
 /// wasi:random and the standard streams.
@@ -74,6 +90,31 @@ where
         state.ctx().ctx.random()
     })?;
     explain_errors(linker)
+}
+
+/// Adds what a component of the `wasi:http/service` world of WASI 0.3 imports: wasi:http, wasi:clocks, wasi:random and the
+/// standard streams.
+///
+/// It can share a linker with [`add_to_linker`], and both kinds of guests share [`Hooks`]. The engine has to have
+/// `concurrency_support` on, which is its default with the feature `p3`.
+///
+/// # Errors
+///
+/// When one of these is in the linker already, or its engine cannot run guests of WASI 0.3.
+#[cfg(feature = "p3")]
+pub fn add_to_linker_p3<T>(linker: &mut Linker<T>) -> wasmtime::Result<()>
+where
+    T: WasiHttpView + WasiView + 'static,
+{
+    use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+    use wasmtime_wasi::p3::bindings::cli::{stderr, stdin, stdout};
+
+    wasmtime_wasi_http::p3::add_to_linker(linker)?;
+    wasmtime_wasi::p3::clocks::add_to_linker(linker)?;
+    wasmtime_wasi::p3::random::add_to_linker(linker)?;
+    stdin::add_to_linker::<T, WasiCli>(linker, T::cli)?;
+    stdout::add_to_linker::<T, WasiCli>(linker, T::cli)?;
+    stderr::add_to_linker::<T, WasiCli>(linker, T::cli)
 }
 
 /// Replaces `http-error-code`: wasmtime's looks for an `ErrorCode`, while a failed read carries an [`Error`].

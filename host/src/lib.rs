@@ -6,11 +6,14 @@
 //! ```
 //! use urlpool_host::{Host, State, add_to_linker};
 //! use wasmtime::component::Linker;
-//! use wasmtime::{Engine, Store};
+//! use wasmtime::{Config, Engine, Store};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let host = Host::builder().build()?;
-//! let engine = Engine::default();
+//! let mut config = Config::new();
+//! // For guests of WASI 0.2 alone; see below.
+//! config.concurrency_support(false);
+//! let engine = Engine::new(&config)?;
 //! let mut linker = Linker::<State>::new(&engine);
 //! add_to_linker(&mut linker)?;
 //! // One store per guest; all of them share the connections of the host.
@@ -22,6 +25,16 @@
 //! ```
 //!
 //! An embedder with a state of its own puts [`Host::hooks`] into it, in place of wasmtime's default hooks.
+//!
+//! # WASI 0.3
+//!
+//! With the feature `p3`, `add_to_linker_p3` serves guests of WASI 0.3, in the same linker as those of 0.2 or in another. The
+//! same [`Hooks`] serve both, so guests of both share connections, limits and figures. What the guest learns from the future
+//! that `request.new` gives it is whether all of the request's body was handed to its connection; when `send` itself fails,
+//! wasmtime says nothing there, and the error of `send` tells why.
+//!
+//! An engine in which 0.3 is compiled in has `concurrency_support` on unless told otherwise, and each call into a guest then
+//! costs several times as much. An engine that runs guests of 0.2 alone should have it off, as above.
 
 mod body;
 mod connect;
@@ -53,6 +66,8 @@ pub use egress::Egress;
 pub use error::{Error, Failure};
 pub use events::{Event, Observe, Origin};
 pub use guest::{Guest, GuestBuilder};
+#[cfg(feature = "p3")]
+pub use hooks::add_to_linker_p3;
 pub use hooks::{Hooks, State, add_to_linker};
 pub use proxy::Proxies;
 pub use resolve::{Overrides, Resolve, System};

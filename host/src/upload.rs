@@ -1,5 +1,6 @@
 //! A request's body on its way to the wire: kept for a resend, and stopped once the answer arrives.
 
+use crate::error::Failure;
 use crate::resend::KEPT;
 use crate::wire::Traffic;
 use bytes::Bytes;
@@ -38,7 +39,8 @@ impl Source {
     /// that others use at the same time, it shows nothing.
     pub(crate) fn attempt(&self, traffic: Option<Arc<Traffic>>) -> (Upload, Arc<Progress>) {
         let progress = Arc::new(Progress::default());
-        let upload = Upload { source: self.clone(), traffic, progress: Arc::clone(&progress), position: 0 };
+        let upload =
+            Upload { source: self.clone(), traffic, progress: Arc::clone(&progress), position: 0, asked: false };
         (upload, progress)
     }
 
@@ -62,6 +64,7 @@ impl Source {
 pub(crate) struct Progress {
     over: AtomicBool,
     failed: AtomicBool,
+    cut: AtomicBool,
     changed: Notify,
 }
 
@@ -83,6 +86,31 @@ impl Progress {
         }
     }
 
+    /// Waits until it is known what became of the body, for one waiter at a time, and once nobody waits for it to rest.
+    ///
+    /// Ready at its first poll for a body that was handed over before the response came, such as none at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::RequestBody`] when the body itself failed, [`Failure::Terminated`] when the connection was given up, or the
+    /// server took no more of it, before its end.
+    pub(crate) async fn sent(&self) -> Result<(), Failure> {
+        loop {
+            // Read first: where it follows from one of the others, they are seen too.
+            let over = self.over();
+            if self.failed() {
+                return Err(Failure::RequestBody);
+            }
+            if self.cut.load(Ordering::Acquire) {
+                return Err(Failure::Terminated);
+            }
+            if over {
+                return Ok(());
+            }
+            self.changed.notified().await;
+        }
+    }
+
     fn end(&self) {
         self.over.store(true, Ordering::Release);
         self.changed.notify_one();
@@ -95,6 +123,8 @@ pub(crate) struct Upload {
     traffic: Option<Arc<Traffic>>,
     progress: Arc<Progress>,
     position: usize,
+    /// Whether anything was wanted of it.
+    asked: bool,
 }
 
 impl Upload {
@@ -109,6 +139,7 @@ impl Body for Upload {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.asked = true;
         if self.is_answered() {
             // No waker is needed: whatever changes this is read by the task that polls here, right before it does.
             self.progress.changed.notify_one();
@@ -180,6 +211,11 @@ impl Body for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
+        // hyper asks nothing of the body of a GET that names no length, nor does HTTP of a body that is known to be empty.
+        let whole = !self.asked || self.is_end_stream() || self.size_hint().exact() == Some(0);
+        if !whole && !self.progress.over() {
+            self.progress.cut.store(true, Ordering::Release);
+        }
         if self.is_answered() {
             self.progress.changed.notify_one();
         } else {

@@ -45,9 +45,13 @@ impl Build {
     }
 }
 
-/// Builds the component, prints its size and, unless told otherwise, how long instantiating it takes.
+/// Builds the component and what tests run beside it, prints its size and, unless told otherwise, how long instantiating it
+/// takes.
 pub(crate) fn run(options: &Options, workspace: &Workspace, console: &Console) -> Result<()> {
     console.step("component", || build(&options.build, workspace, console))?;
+    if !options.build.is_custom() {
+        console.step("guest of the tests", || build_guest(workspace, console))?;
+    }
     if options.measure && !options.build.is_custom() {
         console.step("measure", || measure(workspace))?;
     }
@@ -60,7 +64,7 @@ pub(crate) fn run(options: &Options, workspace: &Workspace, console: &Console) -
 ///
 /// When there is no compiler for it, it does not compile, or it is over its budget.
 pub(crate) fn build(build: &Build, workspace: &Workspace, console: &Console) -> Result<usize> {
-    let module = compile(build, workspace, console)?;
+    let module = compile("urlpool-component", build, workspace, console)?;
     let component = encode(&module)?;
     write_changed(&workspace.join(build.file()), &component)?;
     println!("{}: {}", build.file(), size(component.len()));
@@ -68,6 +72,16 @@ pub(crate) fn build(build: &Build, workspace: &Workspace, console: &Console) -> 
         bail!("{}: over its budget of {BUDGET} bytes", build.file());
     }
     Ok(component.len())
+}
+
+/// Builds the guest of WASI 0.3 that the tests of the host run.
+///
+/// # Errors
+///
+/// When there is no compiler for it, or it does not compile.
+pub(crate) fn build_guest(workspace: &Workspace, console: &Console) -> Result<()> {
+    let module = compile("urlpool-guest-p3", &Build::default(), workspace, console)?;
+    write_changed(&workspace.join("target/component/guest-p3.wasm"), &encode(&module)?)
 }
 
 /// Prints how long instantiating the built component takes.
@@ -78,10 +92,10 @@ pub(crate) fn measure(workspace: &Workspace) -> Result<()> {
 /// What every consumer carries along: 1 MB with all decoders.
 const BUDGET: usize = 1_000_000;
 
-fn compile(build: &Build, workspace: &Workspace, console: &Console) -> Result<Vec<u8>> {
+fn compile(package: &str, build: &Build, workspace: &Workspace, console: &Console) -> Result<Vec<u8>> {
     let toolchain = Toolchain::find(Target::Bare, workspace, console)?;
     // A target folder of its own, so that the host's build never waits for this one.
-    let mut args = vec!["--package", "urlpool-component", "--profile", "component", "--target-dir", "target/component"];
+    let mut args = vec!["--package", package, "--profile", "component", "--target-dir", "target/component"];
     if build.no_default_features {
         args.push("--no-default-features");
     }
@@ -96,7 +110,8 @@ fn compile(build: &Build, workspace: &Workspace, console: &Console) -> Result<Ve
             .env("CARGO_ENCODED_RUSTFLAGS", flags),
     )?;
     let target = Target::Bare.name();
-    let module = workspace.join(&format!("target/component/{target}/component/urlpool_component.wasm"));
+    let file = package.replace('-', "_");
+    let module = workspace.join(&format!("target/component/{target}/component/{file}.wasm"));
     std::fs::read(&module).with_context(|| module.display().to_string())
 }
 

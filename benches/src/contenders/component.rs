@@ -21,8 +21,8 @@ impl<F: Fn() -> Result<Transport>> InComponent<F> {
     }
 }
 
-#[async_trait(?Send)]
-impl<F: Fn() -> Result<Transport>> Contender for InComponent<F> {
+#[async_trait]
+impl<F: Fn() -> Result<Transport> + Send + Sync> Contender for InComponent<F> {
     async fn fresh(&mut self) -> Result<()> {
         self.instance = self.guest.instance(&(self.transport)()?).await?;
         Ok(())

@@ -53,7 +53,7 @@ fn client(tls: ClientConfig) -> Client<HttpsConnector<HttpConnector>, Zeros> {
     Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector)
 }
 
-#[async_trait(?Send)]
+#[async_trait]
 impl Contender for HyperUtil {
     async fn fresh(&mut self) -> Result<()> {
         self.client = client(self.tls.clone());

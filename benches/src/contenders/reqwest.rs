@@ -48,7 +48,7 @@ fn client(tls: ClientConfig) -> Result<Client> {
     Ok(Client::builder().no_proxy().redirect(Policy::none()).tls_backend_preconfigured(tls).build()?)
 }
 
-#[async_trait(?Send)]
+#[async_trait]
 impl Contender for Reqwest {
     async fn fresh(&mut self) -> Result<()> {
         self.client = client(self.tls.clone())?;

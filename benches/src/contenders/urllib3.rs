@@ -46,7 +46,7 @@ impl Urllib3 {
 
 const WORKER: &str = include_str!("urllib3.py");
 
-#[async_trait(?Send)]
+#[async_trait]
 impl Contender for Urllib3 {
     async fn fresh(&mut self) -> Result<()> {
         self.ask(json!({ "fresh": true })).await.map(|_| ())
