@@ -93,7 +93,8 @@ impl Connections {
     pub(crate) async fn acquire(self: &Arc<Self>, key: &Key, within: Duration) -> Result<(Lease, bool), Failure> {
         match self.take(key).await? {
             Handout::Reuse(lease) => Ok((lease, true)),
-            Handout::Open(permit) => Ok((self.open(key, permit, within).await?, false)),
+            // On the heap, so that those that need no new connection do not carry room for one about.
+            Handout::Open(permit) => Ok((Box::pin(self.open(key, permit, within)).await?, false)),
         }
     }
 

@@ -10,7 +10,7 @@
 
 use crate::stats::Close;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 /// A slot, and the connection in it.
@@ -83,7 +83,7 @@ pub(crate) trait Place: Clone + Eq + Hash {
 #[derive(Debug)]
 pub(crate) struct Book<K, C> {
     limits: Limits,
-    slots: HashMap<Id, Slot<K, C>>,
+    slots: HashMap<Id, Slot<K, C>, BuildHasherDefault<Serial>>,
     origins: HashMap<K, Origin>,
     /// Idle connections, the least recently used first.
     idle: BTreeSet<(u64, Id)>,
@@ -164,7 +164,7 @@ impl<K: Place, C: Clone> Book<K, C> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            slots: HashMap::new(),
+            slots: HashMap::default(),
             origins: HashMap::new(),
             idle: BTreeSet::new(),
             due: BTreeSet::new(),
@@ -643,6 +643,26 @@ impl<K: Place, C: Clone> Book<K, C> {
 impl<C> Open<C> {
     fn has_room(&self) -> bool {
         self.streams < self.capacity && self.more > 0 && self.retired.is_none()
+    }
+}
+
+/// Hashes ids, which are counted up and so need no mixing but of their bits to the top.
+#[derive(Debug, Default)]
+struct Serial(u64);
+
+impl Hasher for Serial {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64((self.0 << 8) | u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -129,10 +129,10 @@ pub(crate) async fn send(
         }
         lease = if lease.shared() {
             died.end(lease);
-            connections.acquire(&key, waits.connect).await?.0
+            Box::pin(connections.acquire(&key, waits.connect)).await?.0
         } else {
             let permit = lease.replace().ok_or(failure)?;
-            connections.open(&key, permit, waits.connect).await?
+            Box::pin(connections.open(&key, permit, waits.connect)).await?
         };
         head = again;
     }
@@ -239,7 +239,7 @@ async fn exchange(
             answer.map(|response| response.map(Incoming::Http1))
         }
         Sender::Http2(sender) => {
-            let sending = http2::send(sender, head, upload, &runtime);
+            let sending = Box::pin(http2::send(sender, head, upload, &runtime));
             let answer = watch(sending, progress, first_byte, || progress.over()).await?;
             let answer = answer.map_err(|failed| {
                 Outcome::Died(Died { error: Cause::Http2(failed.error), unwritten: failed.unwritten })

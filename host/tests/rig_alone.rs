@@ -85,8 +85,10 @@ async fn a_line_is_left_or_reset() {
     server.until(|log| log.connections[0].ended).await;
     let mut sender = client(&server.authority()).await;
     let answer = send(&mut sender, server.uri("/reset"), "").await;
+    // The stream may be given up first, as its call is dropped while the socket is.
     let error = text(within(answer).await).await.unwrap_err();
-    assert_eq!(error.get_io().map(std::io::Error::kind), Some(std::io::ErrorKind::ConnectionReset), "{error:?}");
+    assert!(error.is_io() || error.is_reset(), "{error:?}");
+    server.until(|log| log.connections[1].ended).await;
 }
 
 #[tokio::test]

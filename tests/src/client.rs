@@ -20,6 +20,11 @@ impl Client {
         Self { session }
     }
 
+    /// How many things the host holds for the instance.
+    pub fn held(&mut self) -> usize {
+        self.session.held()
+    }
+
     /// Runs one operation and gives its whole answer.
     pub async fn op(&mut self, operation: Value) -> Value {
         self.session.op(operation).await

@@ -16,6 +16,7 @@ const CARRY: Duration = Duration::from_secs(1);
 thread_local! {
     /// Both clocks when the wall clock was read last.
     static READ: Cell<Option<(Instant, SystemTime)>> = const { Cell::new(None) };
+    static LAST: Cell<Option<Now>> = const { Cell::new(None) };
 }
 
 /// Both clocks at this moment.
@@ -27,7 +28,14 @@ pub(crate) fn now() -> Now {
         (mono, wall_time(wall.seconds, wall.nanoseconds))
     });
     READ.set(Some((read, wall)));
-    Now { mono, wall: wall.checked_add(mono.since(read)).unwrap_or(wall) }
+    let now = Now { mono, wall: wall.checked_add(mono.since(read)).unwrap_or(wall) };
+    LAST.set(Some(now));
+    now
+}
+
+/// Both clocks when they were read last, for what does not wait.
+pub(crate) fn last() -> Now {
+    LAST.get().unwrap_or_else(now)
 }
 
 /// The monotonic clock at this moment.

@@ -95,8 +95,11 @@ pub(crate) fn outgoing(outbound: &Outbound) -> Result<(OutgoingRequest, RequestO
         Scheme::Http => WasiScheme::Http,
         Scheme::Https => WasiScheme::Https,
     };
-    let method = wasi_method(outbound.method.as_str());
-    request.set_method(&method).map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
+    // A request begins as a GET.
+    if outbound.method.as_str() != "GET" {
+        let method = wasi_method(outbound.method.as_str());
+        request.set_method(&method).map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
+    }
     request
         .set_scheme(Some(&scheme))
         .and_then(|()| request.set_authority(Some(&outbound.target.authority())))

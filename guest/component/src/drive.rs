@@ -127,7 +127,7 @@ pub(crate) fn start(pool: &Rc<Shared>, request: Request, sources: Vec<Source>, w
 /// Waits until all of these have finished.
 pub(crate) fn wait_all(tickets: &[Ticket]) {
     REACTOR.with_borrow_mut(|reactor| {
-        reactor.settle(clock::now());
+        reactor.settle_late();
         loop {
             let waiting: Vec<Ticket> = tickets.iter().copied().filter(|ticket| !reactor.is_finished(*ticket)).collect();
             if waiting.is_empty() {
@@ -147,7 +147,7 @@ pub(crate) fn wait_all(tickets: &[Ticket]) {
 /// Waits until one of these has finished or one of the pollables is ready; gives the places of all that have finished.
 pub(crate) fn wait_any(tickets: &[Ticket], also: &[&Pollable]) -> Vec<u32> {
     REACTOR.with_borrow_mut(|reactor| {
-        reactor.settle(clock::now());
+        reactor.settle_late();
         let mut ready = tickets.is_empty() && also.is_empty();
         loop {
             let finished: Vec<u32> = (0..)
@@ -173,7 +173,7 @@ pub(crate) fn wait_any(tickets: &[Ticket], also: &[&Pollable]) -> Vec<u32> {
 /// Moves everything as far as it goes without waiting; whether this one has finished.
 pub(crate) fn advance(ticket: Ticket) -> bool {
     REACTOR.with_borrow_mut(|reactor| {
-        reactor.settle(clock::now());
+        reactor.settle_late();
         reactor.turn(&[], None, false);
         reactor.is_finished(ticket)
     })
@@ -182,7 +182,7 @@ pub(crate) fn advance(ticket: Ticket) -> bool {
 /// Waits for a pollable of a response until that moment, while everything else moves; whether it became ready.
 pub(crate) fn wait_for(pollable: &Pollable, until: Option<Instant>) -> bool {
     REACTOR.with_borrow_mut(|reactor| {
-        reactor.settle(clock::now());
+        reactor.settle_late();
         loop {
             if reactor.turn(&[pollable], until, true) == (Turn::Moved { also: true }) {
                 return true;
@@ -304,6 +304,13 @@ impl Reactor {
     fn report(&mut self, ticket: Ticket, event: Event, now: Now) {
         if let Some(running) = self.running.get_mut(&ticket).filter(|running| !running.is_finished()) {
             running.report(event, ticket, now);
+        }
+    }
+
+    /// The same after whatever happened outside of the reactor, which seldom grants a slot: then the clock is not asked.
+    fn settle_late(&mut self) {
+        if GRANTED.with_borrow(|granted| !granted.is_empty()) {
+            self.settle(clock::now());
         }
     }
 

@@ -237,6 +237,9 @@ impl Delivery {
                 }
                 if too_much {
                     self.end = Some(Ended::Badly(self.cut(Some(ErrorCode::HttpProtocolError))));
+                } else if self.expected == Some(self.received) && !self.may_have_trailers() {
+                    // Nothing can follow, so nobody has to ask for it.
+                    self.end = Some(Ended::Whole);
                 } else if self.terms.clock.total().is_some_and(|total| now.mono >= total) {
                     self.end = Some(Ended::Badly(Failure::TimedOut(Phase::Total)));
                 }

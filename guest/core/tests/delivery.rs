@@ -128,6 +128,22 @@ fn what_comes_after_the_end_is_not_heard() {
 }
 
 #[test]
+fn a_body_is_over_with_the_last_byte_of_its_length() {
+    let mut response = answer(&[("Content-Length", "3")]).deliver().chunk("ab");
+    assert!(!response.delivery.is_ended());
+    response = response.chunk("c");
+    assert!(response.delivery.is_ended());
+    assert_eq!(response.body(), b"abc");
+}
+
+/// HTTP/2 allows for trailers behind a body whose length was declared; they were lost before.
+#[test]
+fn b11_trailers_that_the_head_announces_are_waited_for_behind_any_length() {
+    let response = answer(&[("Content-Length", "1"), ("Trailer", "x-sum")]).deliver().chunk("a");
+    assert!(!response.delivery.is_ended() && response.delivery.may_have_trailers());
+}
+
+#[test]
 fn b11_trailers_are_there_after_the_end() {
     let response = answer(&[]).deliver().chunk("hi");
     assert!(response.delivery.may_have_trailers() && response.delivery.trailers().is_empty());

@@ -596,7 +596,7 @@ fn d25_the_history_tells_hops_and_retries_in_order() {
 fn r41_a_body_cut_while_it_is_collected_is_asked_for_again() {
     let run = get().send().answer(200, &[("Content-Length", "10")]).chunk("abc").cut();
     assert_eq!(run.log[4..], ["wait 0ns"]);
-    let run = run.expire().grant().answer(200, &[("Content-Length", "3")]).chunk("abc").end();
+    let run = run.expire().grant().answer(200, &[("Content-Length", "3")]).chunk("abc");
     assert_eq!(run.exchange.history(), [retried("GET", A, Outcome::Interrupted, seconds(0))]);
     assert_eq!(run.response().body(), b"abc");
 }

@@ -146,6 +146,11 @@ impl Session {
         self.host.as_ref()
     }
 
+    /// How many things the host holds for the component: streams, bodies, timers and so on.
+    pub fn held(&mut self) -> usize {
+        self.store.data_mut().table().iter_mut().count()
+    }
+
     /// Makes a pool.
     ///
     /// # Errors

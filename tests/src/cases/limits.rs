@@ -27,6 +27,7 @@ cases! { "limits";
     "L10" a_whole_read_has_its_own_limit;
     "L11" thirty_two_connections_to_an_origin_are_the_default;
     "L12" thirty_two_origins_are_remembered_by_default;
+    "L13" requests_leave_nothing_behind_in_the_host;
 }
 
 async fn a_body_over_its_limit_is_too_large(rig: &Rig) -> Result<()> {
@@ -181,5 +182,22 @@ async fn thirty_two_origins_are_remembered_by_default(rig: &Rig) -> Result<()> {
         client.get(Server::replies([ok("")]).await?.url("/")).await?;
     }
     same!(client.pool().await?["origins"], 32);
+    Ok(())
+}
+
+/// Each request left an entry in the table of its store before, and the store's life ended with its millionth.
+async fn requests_leave_nothing_behind_in_the_host(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("hi")]).await?;
+    let mut client = rig.client().await?;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..10 {
+            client.get(server.url("/")).await?;
+            client.send(json!({"url": server.url("/"), "method": "POST", "body": "x"})).await?;
+        }
+        held.push(client.held());
+    }
+    same!(held[1], held[0]);
+    same!(held[2], held[0]);
     Ok(())
 }
