@@ -271,9 +271,42 @@ pub(crate) struct HostArgs {
     /// How long an unused connection is kept [default: 90s].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) idle_timeout: Option<Duration>,
+    /// How old a connection may become [default: none].
+    #[arg(long, value_name = "DURATION", value_parser = limit)]
+    pub(crate) max_age: Option<Unlimited<Duration>>,
+    /// How many requests one connection serves [default: none].
+    #[arg(long, value_name = "N", value_parser = size)]
+    pub(crate) max_uses: Option<Unlimited<u64>>,
+    /// Which HTTP is spoken: 2 where a TLS server agrees to it, 1.1 alone, or 2 alone, in clear text too [default: auto].
+    #[arg(long, value_name = "auto|1.1|2")]
+    pub(crate) http: Option<VersionsArg>,
     /// Trust the certificates of this PEM file too.
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Option<PathBuf>,
+    /// Whose certificates are trusted besides: the bundled roots, those of the system, both, or nobody's [default: bundled].
+    #[arg(long, value_name = "bundled|native|both|none")]
+    pub(crate) roots: Option<RootsArg>,
+    /// Show the certificate chain of this PEM file to servers that ask for one.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of that certificate, as PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Go through this proxy, or env for those that the environment names [default: none].
+    #[arg(long, value_name = "URL|env")]
+    pub(crate) proxy: Option<String>,
+    /// Go directly to these hosts: names, addresses and networks, separated by commas.
+    #[arg(long, value_name = "LIST", requires = "proxy")]
+    pub(crate) no_proxy: Option<String>,
+    /// Reach only what such rules name: a.test, *.a.test, 10.0.0.0/8, each with :port if need be.
+    #[arg(long, value_name = "RULE")]
+    pub(crate) allow: Vec<String>,
+    /// Do not reach what this rule names.
+    #[arg(long, value_name = "RULE")]
+    pub(crate) deny: Vec<String>,
+    /// Reach public addresses alone, and those that an --allow names as an address or network.
+    #[arg(long)]
+    pub(crate) public_only: bool,
     /// Use these addresses for a host and port.
     #[arg(long, value_name = "HOST:PORT:ADDR[,ADDR]")]
     pub(crate) resolve: Vec<String>,
@@ -316,6 +349,25 @@ pub(crate) struct ComponentArgs {
 pub(crate) enum TransportArg {
     Pooled,
     Stock,
+}
+
+/// Which versions of HTTP are spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VersionsArg {
+    Auto,
+    #[value(name = "1.1")]
+    Http1,
+    #[value(name = "2")]
+    Http2,
+}
+
+/// Whose certificates are trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RootsArg {
+    Bundled,
+    Native,
+    Both,
+    None,
 }
 
 /// How delays are spread.

@@ -1,12 +1,12 @@
 //! From flags to the options of a pool, to requests and to a host; everything that can be wrong before a connection.
 
 use crate::{
-    args::{ContentArgs, HostArgs, JitterArg, PoolArgs, SendArgs, TransportArg},
+    args::{ContentArgs, HostArgs, JitterArg, PoolArgs, RootsArg, SendArgs, TransportArg, VersionsArg},
     form::field,
 };
 use anyhow::{Context as _, Result, bail};
 use std::{io::Read as _, path::Path, sync::Arc};
-use urlpool_host::{Host, Overrides, System};
+use urlpool_host::{Egress, Host, Overrides, Proxies, Roots, System, Tls, Versions};
 use urlpool_script::{
     AtLimit, Base64, Jitter, Options, Redirect, RedirectRules, Request, Retry, RetryRules, Timeouts, Transport,
     WhenFull,
@@ -225,41 +225,106 @@ pub(crate) fn readable(flag: &str, path: &Path) -> Result<()> {
 ///
 /// One line that names the flag and what is wrong with it.
 pub(crate) fn transport(args: &HostArgs) -> Result<Transport> {
-    let HostArgs { connections, idle_timeout, cacert, resolve, transport } = args;
-    if *transport == TransportArg::Stock {
-        let given = [
-            ("--connections", connections.is_some()),
-            ("--idle-timeout", idle_timeout.is_some()),
-            ("--cacert", cacert.is_some()),
-            ("--resolve", !resolve.is_empty()),
-        ];
-        if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
+    if args.transport == TransportArg::Stock {
+        if let Some(flag) = host_flag(args) {
             bail!("{flag}: wasmtime's own handler has no such setting; use --transport pooled");
         }
         return Ok(Transport::Stock);
     }
     let mut builder = Host::builder();
-    if let Some(limit) = connections {
+    if let Some(limit) = args.connections {
         // The total is a second limit; the one that is asked for must not be cut by it.
-        let total = DEFAULT_CONNECTIONS.max(*limit);
-        builder = builder.connections_per_origin(*limit).connections(total);
+        let total = DEFAULT_CONNECTIONS.max(limit);
+        builder = builder.connections_per_origin(limit).connections(total);
     }
-    if let Some(timeout) = idle_timeout {
-        builder = builder.idle_timeout(*timeout);
+    if let Some(timeout) = args.idle_timeout {
+        builder = builder.idle_timeout(timeout);
     }
-    if let Some(path) = cacert {
-        let named = || format!("--cacert {}", path.display());
-        let pem = std::fs::read(path).with_context(named)?;
-        builder = builder.add_roots_pem(&pem).with_context(named)?;
+    if let Some(age) = args.max_age {
+        builder = builder.max_age(age.0);
     }
-    if !resolve.is_empty() {
+    if let Some(uses) = args.max_uses {
+        builder = builder.max_uses(uses.0);
+    }
+    if let Some(versions) = args.http {
+        builder = builder.versions(match versions {
+            VersionsArg::Auto => Versions::Negotiated,
+            VersionsArg::Http1 => Versions::Http1,
+            VersionsArg::Http2 => Versions::Http2,
+        });
+    }
+    if !args.resolve.is_empty() {
         let mut overrides = Overrides::new(Arc::new(System));
-        for text in resolve {
+        for text in &args.resolve {
             overrides.add(text).context("--resolve")?;
         }
         builder = builder.resolver(Arc::new(overrides));
     }
+    builder = builder.tls(tls(args)?).proxies(proxies(args)?).egress(egress(args)?);
     Ok(Transport::Pooled(builder.build()?))
+}
+
+/// The first flag that only our own host understands.
+fn host_flag(args: &HostArgs) -> Option<&'static str> {
+    let given = [
+        ("--connections", args.connections.is_some()),
+        ("--idle-timeout", args.idle_timeout.is_some()),
+        ("--max-age", args.max_age.is_some()),
+        ("--max-uses", args.max_uses.is_some()),
+        ("--http", args.http.is_some()),
+        ("--cacert", args.cacert.is_some()),
+        ("--roots", args.roots.is_some()),
+        ("--cert", args.cert.is_some()),
+        ("--proxy", args.proxy.is_some()),
+        ("--allow", !args.allow.is_empty()),
+        ("--deny", !args.deny.is_empty()),
+        ("--public-only", args.public_only),
+        ("--resolve", !args.resolve.is_empty()),
+    ];
+    given.iter().find(|(_, given)| *given).map(|(flag, _)| *flag)
+}
+
+fn tls(args: &HostArgs) -> Result<Tls> {
+    let read = |flag: &str, path: &Path| {
+        let named = format!("{flag} {}", path.display());
+        std::fs::read(path).with_context(|| named.clone()).map(|pem| (pem, named))
+    };
+    let mut tls = Tls::builder().roots(match args.roots {
+        None | Some(RootsArg::Bundled) => Roots::Bundled,
+        Some(RootsArg::Native) => Roots::Native,
+        Some(RootsArg::Both) => Roots::BundledAndNative,
+        Some(RootsArg::None) => Roots::Only,
+    });
+    if let Some(path) = &args.cacert {
+        let (pem, named) = read("--cacert", path)?;
+        tls = tls.add_roots_pem(&pem).context(named)?;
+    }
+    if let (Some(chain), Some(key)) = (&args.cert, &args.key) {
+        let (chain, named) = read("--cert", chain)?;
+        let (key, _) = read("--key", key)?;
+        tls = tls.identity_pem(&chain, &key).context(named)?;
+    }
+    tls.build().context("--roots")
+}
+
+fn proxies(args: &HostArgs) -> Result<Proxies> {
+    let proxies = match args.proxy.as_deref() {
+        None => Proxies::new(),
+        Some("env") => Proxies::from_env().context("--proxy env")?,
+        Some(url) => Proxies::new().all(url).context("--proxy")?,
+    };
+    Ok(proxies.except(args.no_proxy.as_deref().unwrap_or_default()))
+}
+
+fn egress(args: &HostArgs) -> Result<Egress> {
+    let mut egress = if args.public_only { Egress::untrusted() } else { Egress::open() };
+    for rule in &args.allow {
+        egress = egress.allow(rule).context("--allow")?;
+    }
+    for rule in &args.deny {
+        egress = egress.deny(rule).context("--deny")?;
+    }
+    Ok(egress)
 }
 
 /// The host's own default of connections in total.

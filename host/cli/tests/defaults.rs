@@ -43,6 +43,11 @@ fn every_default_of_the_design_is_shown() {
         ("--timeout-between-bytes", "60s"),
         ("--connections", "32"),
         ("--idle-timeout", "90s"),
+        ("--max-age", "none"),
+        ("--max-uses", "none"),
+        ("--http", "auto"),
+        ("--roots", "bundled"),
+        ("--proxy", "none"),
     ] {
         assert_eq!(shown(help, flag).as_deref(), Some(default), "{flag}");
     }

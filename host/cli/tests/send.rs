@@ -288,3 +288,27 @@ fn closed_port() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}/", listener.local_addr().unwrap())
 }
+
+#[test]
+fn what_the_rules_deny_is_not_connected_to() {
+    let server = Server::start();
+    for (rule, code) in [
+        (&["--deny", "127.0.0.0/8"][..], "destination-IP-prohibited"),
+        (&["--public-only"][..], "destination-IP-prohibited"),
+        (&["--allow", "a.test"][..], "destination-IP-prohibited"),
+    ] {
+        let ran = urlpool(&[&["send", "--json", &server.url("/")], rule].concat());
+        assert_eq!(ran.status, 1, "{}", ran.stderr);
+        assert!(ran.text().contains(code), "{}", ran.text());
+    }
+    assert_eq!(server.connections(), 0);
+    let ran = urlpool(&["send", &server.url("/"), "--public-only", "--allow", "127.0.0.1"]);
+    assert_eq!((ran.status, server.connections()), (0, 1), "{}", ran.stderr);
+}
+
+#[test]
+fn a_connection_serves_as_many_requests_as_it_may() {
+    let server = Server::start();
+    let ran = urlpool(&["send", &server.url("/"), "--repeat", "6", "--max-uses", "2", "-o", "/dev/null"]);
+    assert_eq!((ran.status, server.connections()), (0, 3), "{}", ran.stderr);
+}

@@ -32,6 +32,10 @@ fn bad_input_is_one_line_before_any_connection() {
         (&["--json-body", "{"][..], "--json-body"),
         (&["--resolve", "nonsense"][..], "--resolve"),
         (&["--cacert", "/does/not/exist"][..], "/does/not/exist"),
+        (&["--cert", "/does/not/exist", "--key", "/neither"][..], "--cert /does/not/exist"),
+        (&["--allow", "a b"][..], "--allow"),
+        (&["--deny", "10.0.0.0/99"][..], "--deny"),
+        (&["--proxy", "socks5://p.test"][..], "--proxy"),
         (&["--base", "nonsense"][..], "nonsense"),
         (&["-F", "a=b", "--boundary", "bad\u{e9}"][..], "boundary"),
     ] {
