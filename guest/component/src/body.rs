@@ -111,6 +111,11 @@ impl Incoming {
         self.ready.as_ref().expect("it was just made")
     }
 
+    /// The same, if it is there already.
+    pub(crate) fn ready(&self) -> Option<&Pollable> {
+        self.ready.as_ref()
+    }
+
     /// A pollable to lend to the caller.
     pub(crate) fn lend(&mut self) -> Pollable {
         self.lent = true;

@@ -5,107 +5,42 @@
 //! nothing here is entered twice.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use urlpool_core::exchange::NoSlot;
 use urlpool_core::history::Attempt as Attempted;
 use urlpool_core::slots::Ticket;
-use urlpool_core::{Delivery, Entropy, Error, Event, Exchange, Instant, Now, Policy, Request, Slots, Target};
+use urlpool_core::{Delivery, Error, Event, Exchange, Instant, Now, Request};
 use wasip2::io::poll::{Pollable, poll};
 
 use crate::body::{Incoming, Kept};
 use crate::clock;
-use crate::outgoing::{Source, Unfinished, Watched};
+use crate::outgoing::{Source, Watched};
 use crate::running::Running;
+use crate::shared::{Shared, Slot};
 
 thread_local! {
     static REACTOR: RefCell<Reactor> = RefCell::default();
     /// Tickets that were granted a slot and do not know it yet.
     static GRANTED: RefCell<VecDeque<Ticket>> = RefCell::default();
+    /// Whether a response was delivered that holds its slot, since somebody asked who waits for such slots.
+    static HELD: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The most pieces of a body that one exchange takes or gives before the others have their turn.
 pub(crate) const PIECES: usize = 16;
 
-/// How many unfinished requests a pool keeps for those who read the raw answers to them.
-const UNFINISHED: usize = 32;
-
-/// What the calls of one pool share.
-pub(crate) struct Shared {
-    pub(crate) policy: Policy,
-    /// What relative targets are resolved against.
-    pub(crate) base: Option<Target>,
-    pub(crate) slots: RefCell<Slots>,
-    pub(crate) entropy: RefCell<Entropy>,
-    pub(crate) figures: Cell<Figures>,
-    /// Whether `entropy` follows from a seed of the caller's, so that runs can be repeated.
-    pub(crate) seeded: bool,
-    /// Requests whose raw answer was handed over before they were written to their end.
-    pub(crate) unfinished: RefCell<VecDeque<Unfinished>>,
-}
-
-impl Shared {
-    /// Keeps what must not be dropped while somebody reads the raw answer to it.
-    ///
-    /// Nobody tells when that is over, so the oldest goes once there are too many; its answer is cut if it is still being read.
-    pub(crate) fn keep(&self, unfinished: Option<Unfinished>) {
-        let mut all = self.unfinished.borrow_mut();
-        all.extend(unfinished);
-        if all.len() > UNFINISHED {
-            all.pop_front();
-        }
-    }
-
-    /// The randomness of one exchange.
-    fn entropy_for(&self, request: &Request) -> Entropy {
-        let jitter = self.entropy.borrow_mut().draw();
-        match self.seeded {
-            true => Entropy::seeded(jitter),
-            false => Entropy::fresh(jitter, if request.needs_boundary() { clock::boundary() } else { [0; 16] }),
-        }
-    }
-
-    pub(crate) fn count(&self, change: impl FnOnce(&mut Figures)) {
-        let mut figures = self.figures.get();
-        change(&mut figures);
-        self.figures.set(figures);
-    }
-}
-
-/// How often things happened in a pool.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Figures {
-    pub(crate) requests: u64,
-    pub(crate) attempts: u64,
-    pub(crate) retries: u64,
-    pub(crate) redirects: u64,
-}
-
-/// A slot that is held; dropping it frees it.
-pub(crate) struct Slot {
-    pool: Rc<Shared>,
-    ticket: Ticket,
-}
-
-impl Slot {
-    /// The slot that this ticket was granted.
-    pub(crate) fn of(pool: &Rc<Shared>, ticket: Ticket) -> Self {
-        Self { pool: Rc::clone(pool), ticket }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        give_up_place(&self.pool, self.ticket);
-    }
-}
-
 /// Gives a slot back, or leaves the queue; whoever is granted the slot instead learns of it when the reactor settles.
 pub(crate) fn give_up_place(pool: &Shared, ticket: Ticket) {
     let next = pool.slots.borrow_mut().release(ticket);
     GRANTED.with_borrow_mut(|granted| granted.extend(next));
+}
+
+/// Takes note that a response was delivered that holds its slot.
+pub(crate) fn held() {
+    HELD.set(true);
 }
 
 /// A response that arrived, with what its reader needs.
@@ -128,17 +63,26 @@ pub(crate) fn start(pool: &Rc<Shared>, request: Request, sources: Vec<Source>, w
 pub(crate) fn wait_all(tickets: &[Ticket]) {
     REACTOR.with_borrow_mut(|reactor| {
         reactor.settle_late();
-        loop {
-            let waiting: Vec<Ticket> = tickets.iter().copied().filter(|ticket| !reactor.is_finished(*ticket)).collect();
-            if waiting.is_empty() {
-                return;
-            }
+        reactor.finished.clear();
+        let mut waiting = BTreeSet::new();
+        for ticket in tickets.iter().copied().filter(|ticket| !reactor.is_finished(*ticket)) {
+            // One by one: collecting a set brings a sort along, which weighs more than it saves.
+            waiting.insert(ticket);
+        }
+        HELD.set(true);
+        while !waiting.is_empty() {
             // Nobody reads responses while this call blocks, so whoever waits for one of their slots waits for good.
-            let stuck: Vec<Ticket> = waiting.iter().copied().filter(|ticket| reactor.is_stuck(*ticket)).collect();
+            let stuck: Vec<Ticket> = match HELD.take() {
+                true => waiting.iter().copied().filter(|ticket| reactor.is_stuck(*ticket)).collect(),
+                false => Vec::new(),
+            };
             if !stuck.is_empty() {
                 reactor.refuse(&stuck);
             } else if reactor.turn(&[], None, true) == Turn::Nothing {
-                reactor.refuse(&waiting);
+                reactor.refuse(&waiting.iter().copied().collect::<Vec<_>>());
+            }
+            for ticket in reactor.finished.drain(..) {
+                waiting.remove(&ticket);
             }
         }
     });
@@ -149,23 +93,31 @@ pub(crate) fn wait_any(tickets: &[Ticket], also: &[&Pollable]) -> Vec<u32> {
     REACTOR.with_borrow_mut(|reactor| {
         reactor.settle_late();
         let mut ready = tickets.is_empty() && also.is_empty();
+        let mut look = true;
+        HELD.set(true);
         loop {
-            let finished: Vec<u32> = (0..)
-                .zip(tickets)
-                .filter(|(_, ticket)| reactor.is_finished(**ticket))
-                .map(|(place, _)| place)
-                .collect();
+            // Without one that has finished since, looking at them all again is for nothing.
+            let finished: Vec<u32> = match look {
+                true => (0..)
+                    .zip(tickets)
+                    .filter(|(_, ticket)| reactor.is_finished(**ticket))
+                    .map(|(place, _)| place)
+                    .collect(),
+                false => Vec::new(),
+            };
             if ready || !finished.is_empty() {
                 return finished;
             }
-            if also.is_empty() && tickets.iter().all(|ticket| reactor.is_stuck(*ticket)) {
+            reactor.finished.clear();
+            if also.is_empty() && HELD.take() && tickets.iter().all(|ticket| reactor.is_stuck(*ticket)) {
                 reactor.refuse(tickets);
-                continue;
+            } else {
+                match reactor.turn(also, None, true) {
+                    Turn::Nothing => reactor.refuse(tickets),
+                    Turn::Moved { also } => ready = also,
+                }
             }
-            match reactor.turn(also, None, true) {
-                Turn::Nothing => reactor.refuse(tickets),
-                Turn::Moved { also } => ready = also,
-            }
+            look = ready || !reactor.finished.is_empty();
         }
     })
 }
@@ -175,6 +127,7 @@ pub(crate) fn advance(ticket: Ticket) -> bool {
     REACTOR.with_borrow_mut(|reactor| {
         reactor.settle_late();
         reactor.turn(&[], None, false);
+        reactor.finished.clear();
         reactor.is_finished(ticket)
     })
 }
@@ -196,12 +149,12 @@ pub(crate) fn wait_for(pollable: &Pollable, until: Option<Instant>) -> bool {
 
 /// The result of an exchange that has finished; an error comes with the handles that lent a pollable.
 pub(crate) fn take(ticket: Ticket) -> Option<Result<Arrived, Box<(Error, Kept)>>> {
-    REACTOR.with_borrow_mut(|reactor| reactor.running.remove(&ticket)?.into_result())
+    REACTOR.with_borrow_mut(|reactor| reactor.forget(ticket)?.into_result())
 }
 
 /// Gives up an exchange, or what it came to.
 pub(crate) fn cancel(ticket: Ticket) {
-    let running = REACTOR.with_borrow_mut(|reactor| reactor.running.remove(&ticket));
+    let running = REACTOR.with_borrow_mut(|reactor| reactor.forget(ticket));
     if let Some(mut running) = running {
         running.let_go();
         running.give_up_place(ticket);
@@ -256,10 +209,18 @@ enum Place {
 }
 
 /// Every exchange that was begun and not taken.
+///
+/// A turn costs as much as the exchanges that wait for the host, not as all of them: most of many wait for a slot.
 #[derive(Default)]
 struct Reactor {
     last: Ticket,
     running: BTreeMap<Ticket, Running>,
+    /// When each is late, the soonest first.
+    deadlines: BTreeSet<(Instant, Ticket)>,
+    /// Those that wait for something of the host's.
+    watching: BTreeSet<Ticket>,
+    /// Those that have finished since somebody looked.
+    finished: Vec<Ticket>,
     /// The timer of an earlier poll. One that fires too early costs a turn, so it serves until it has fired.
     timer: Option<(Instant, Pollable)>,
 }
@@ -277,6 +238,7 @@ impl Reactor {
         let mut running = Running::new(exchange, sources, Rc::clone(pool));
         running.perform(step, self.last, now);
         self.running.insert(self.last, running);
+        self.note(self.last);
         self.settle(now);
         self.last
     }
@@ -304,7 +266,40 @@ impl Reactor {
     fn report(&mut self, ticket: Ticket, event: Event, now: Now) {
         if let Some(running) = self.running.get_mut(&ticket).filter(|running| !running.is_finished()) {
             running.report(event, ticket, now);
+            self.note(ticket);
         }
+    }
+
+    /// Takes note of what an exchange waits for, after each change of it.
+    fn note(&mut self, ticket: Ticket) {
+        let Some(running) = self.running.get_mut(&ticket) else { return };
+        let (before, after) = running.renew_deadline();
+        if before != after {
+            if let Some(before) = before {
+                self.deadlines.remove(&(before, ticket));
+            }
+            if let Some(after) = after {
+                self.deadlines.insert((after, ticket));
+            }
+        }
+        if running.subscribe() {
+            self.watching.insert(ticket);
+        } else {
+            self.watching.remove(&ticket);
+        }
+        if running.is_finished() {
+            self.finished.push(ticket);
+        }
+    }
+
+    /// Gives an exchange away.
+    fn forget(&mut self, ticket: Ticket) -> Option<Running> {
+        let running = self.running.remove(&ticket)?;
+        if let Some(noted) = running.noted_deadline() {
+            self.deadlines.remove(&(noted, ticket));
+        }
+        self.watching.remove(&ticket);
+        Some(running)
     }
 
     /// The same after whatever happened outside of the reactor, which seldom grants a slot: then the clock is not asked.
@@ -329,7 +324,7 @@ impl Reactor {
     ///
     /// When it may `block`, it waits until something is ready, but no longer than the nearest deadline and `until`.
     fn turn(&mut self, also: &[&Pollable], until: Option<Instant>, block: bool) -> Turn {
-        let nearest = self.running.values().filter_map(Running::deadline).chain(until).min();
+        let nearest = self.deadlines.first().map(|(at, _)| *at).into_iter().chain(until).min();
         if let Some(at) = nearest.filter(|_| block)
             && self.timer.as_ref().is_none_or(|(set, _)| *set > at)
         {
@@ -337,7 +332,8 @@ impl Reactor {
         }
         let mut places = vec![Place::Also; also.len()];
         let mut pollables = also.to_vec();
-        for (ticket, running) in &mut self.running {
+        for ticket in &self.watching {
+            let Some(running) = self.running.get(ticket) else { continue };
             running.watch(|pollable, watched| {
                 pollables.push(pollable);
                 places.push(match watched {
@@ -385,14 +381,14 @@ impl Reactor {
     fn proceed(&mut self, ticket: Ticket, watched: Option<Watched>, now: Now) {
         if let Some(running) = self.running.get_mut(&ticket) {
             running.proceed(watched, ticket, now);
+            self.note(ticket);
         }
     }
 
     /// Tells those whose deadline has passed.
     fn expire(&mut self, now: Now) {
-        let late = |running: &Running| running.deadline().is_some_and(|at| at <= now.mono);
         let late: Vec<Ticket> =
-            self.running.iter().filter(|(_, running)| late(running)).map(|(ticket, _)| *ticket).collect();
+            self.deadlines.iter().take_while(|(at, _)| *at <= now.mono).map(|(_, ticket)| *ticket).collect();
         for ticket in late {
             if let Some(running) = self.running.get(&ticket).filter(|running| !running.has_slot()) {
                 running.give_up_place(ticket);

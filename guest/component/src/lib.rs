@@ -13,6 +13,7 @@ mod policy;
 mod pool;
 mod response;
 mod running;
+mod shared;
 
 #[allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated code")]
 mod bindings {

@@ -119,22 +119,37 @@ impl Attempt {
         }
     }
 
-    /// The pollables to wait for, and what each means.
-    pub(crate) fn watch<'a>(&'a mut self, sources: &'a mut [Source], mut each: impl FnMut(Watched, &'a Pollable)) {
+    /// Gets the pollables to wait for, as far as they are not there yet.
+    pub(crate) fn subscribe(&mut self, sources: &mut [Source]) {
         match self.writing.waits {
             Waits::Nothing => {}
             Waits::Turn | Waits::Room => {
                 if let Some(Unfinished { room, output: Some(output), .. }) = &mut self.writing.upload {
-                    each(Watched::Body, room.get_or_insert_with(|| output.subscribe()));
+                    room.get_or_insert_with(|| output.subscribe());
                 }
             }
             Waits::Source(index) => {
                 let Source { ready, stream } = &mut sources[index];
-                each(Watched::Body, ready.get_or_insert_with(|| stream.subscribe()));
+                ready.get_or_insert_with(|| stream.subscribe());
             }
         }
         let future = &self.future;
-        each(Watched::Answer, self.answer.get_or_insert_with(|| future.subscribe()));
+        self.answer.get_or_insert_with(|| future.subscribe());
+    }
+
+    /// The pollables to wait for, and what each means.
+    pub(crate) fn watch<'a>(&'a self, sources: &'a [Source], mut each: impl FnMut(Watched, &'a Pollable)) {
+        let body = match self.writing.waits {
+            Waits::Nothing => None,
+            Waits::Turn | Waits::Room => self.writing.upload.as_ref().and_then(|upload| upload.room.as_ref()),
+            Waits::Source(index) => sources[index].ready.as_ref(),
+        };
+        if let Some(body) = body {
+            each(Watched::Body, body);
+        }
+        if let Some(answer) = &self.answer {
+            each(Watched::Answer, answer);
+        }
     }
 
     /// Pollables to lend to the caller.

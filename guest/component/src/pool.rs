@@ -10,10 +10,11 @@ use wasip2::http::types::Method;
 use wasip2::io::poll::Pollable;
 
 use crate::bindings::exports::urlpool::client::{messages as wit_messages, policy as wit_policy, pool as wit};
-use crate::drive::{self, Figures, Shared};
+use crate::drive;
 use crate::messages::Request;
 use crate::policy::{Redirect, Retry, Timeouts};
 use crate::response::Response;
+use crate::shared::{Figures, Shared};
 use crate::{Client, clock, convert};
 
 impl wit::Guest for Client {

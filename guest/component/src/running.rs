@@ -12,8 +12,9 @@ use urlpool_core::{Delivery, Error, Event, Exchange, Instant, Now, Step};
 use wasip2::io::poll::Pollable;
 
 use crate::body::{Incoming, Kept};
-use crate::drive::{self, Arrived, PIECES, Shared, Slot};
+use crate::drive::{self, Arrived, PIECES};
 use crate::outgoing::{Attempt, LOOK_AGAIN, Source, Watched};
+use crate::shared::{Shared, Slot};
 use crate::{clock, convert};
 
 /// One exchange, and the handles that its present step needs.
@@ -26,6 +27,7 @@ pub(crate) struct Running {
     slot: Option<Slot>,
     result: Option<Result<Arrived, Error>>,
     counts: Counts,
+    noted: Option<Instant>,
     exchange: Exchange,
     kept: Kept,
     pool: Rc<Shared>,
@@ -42,6 +44,7 @@ impl Running {
             slot: None,
             result: None,
             counts: exchange.counts(),
+            noted: None,
             exchange,
             kept: Kept::default(),
             pool,
@@ -158,9 +161,18 @@ impl Running {
         self.slot.is_some()
     }
 
-    /// When its present step has taken too long.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.exchange.deadline().map(|deadline| deadline.at)
+    /// When its present step has taken too long, as it was noted before and as it is now.
+    pub(crate) fn renew_deadline(&mut self) -> (Option<Instant>, Option<Instant>) {
+        let at = match self.is_finished() {
+            true => None,
+            false => self.exchange.deadline().map(|deadline| deadline.at),
+        };
+        (std::mem::replace(&mut self.noted, at), at)
+    }
+
+    /// When its present step has taken too long, as it was noted last.
+    pub(crate) fn noted_deadline(&self) -> Option<Instant> {
+        self.noted
     }
 
     /// The attempts so far that others followed.
@@ -207,6 +219,7 @@ impl Running {
         let result = result.map(|delivery| {
             if !delivery.is_ended() {
                 self.pool.slots.borrow_mut().hold(ticket);
+                drive::held();
             } else if delivery.raw().is_ok() {
                 // It has no body, which its caller may want all the same, as one to forward.
                 self.slot = None;
@@ -226,12 +239,24 @@ impl Running {
         self.result = Some(result);
     }
 
+    /// Gets the pollables that the present step waits for, as far as they are not there yet. Whether there are any.
+    pub(crate) fn subscribe(&mut self) -> bool {
+        match (&mut self.attempt, &mut self.incoming) {
+            (Some(attempt), _) => attempt.subscribe(&mut self.sources),
+            (None, Some(incoming)) => {
+                incoming.pollable();
+            }
+            (None, None) => return false,
+        }
+        true
+    }
+
     /// The pollables that the present step waits for: of the attempt, or of the body.
-    pub(crate) fn watch<'a>(&'a mut self, mut each: impl FnMut(&'a Pollable, Option<Watched>)) {
-        if let Some(attempt) = &mut self.attempt {
-            attempt.watch(&mut self.sources, |watched, pollable| each(pollable, Some(watched)));
-        } else if let Some(incoming) = &mut self.incoming {
-            each(incoming.pollable(), None);
+    pub(crate) fn watch<'a>(&'a self, mut each: impl FnMut(&'a Pollable, Option<Watched>)) {
+        if let Some(attempt) = &self.attempt {
+            attempt.watch(&self.sources, |watched, pollable| each(pollable, Some(watched)));
+        } else if let Some(ready) = self.incoming.as_ref().and_then(Incoming::ready) {
+            each(ready, None);
         }
     }
 

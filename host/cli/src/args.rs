@@ -33,7 +33,7 @@ pub(crate) enum Command {
     /// Send requests and print their responses.
     Send(Box<SendArgs>),
     /// Do the operations of a script of JSON lines; docs/script.md describes them.
-    Script(ScriptArgs),
+    Script(Box<ScriptArgs>),
     /// Show what the client does, against an embedded server.
     Demo,
     /// Write out the component that this program embeds.

@@ -28,7 +28,12 @@ impl Guest for Ours {
             options.set_preload(None);
         }
         let pool = Pool::new(Some(&options));
-        let sent = if job.in_flight > 1 { side_by_side(&job, &pool) } else { in_turn(&job, &pool) };
+        let sent = match job.in_flight {
+            1 => in_turn(&job, &pool),
+            // Bodies that are read as they come are not all held at once.
+            _ if job.raw || job.length > PIECE.into() => side_by_side(&job, &pool),
+            _ => all_at_once(&job, &pool),
+        };
         sent.map_err(|failure| match failure {
             Failure::Client(error) => error.message,
             Failure::Answer(message) => message,
@@ -46,6 +51,22 @@ fn in_turn(job: &Job, pool: &Pool) -> Result<u64, Failure> {
             _ => pool.send(request(job, index)?)?,
         };
         total += read(response, job)?;
+    }
+    Ok(total)
+}
+
+/// Hands over many more requests than may be in flight, and lets the pool find out when each may go.
+fn all_at_once(job: &Job, pool: &Pool) -> Result<u64, Failure> {
+    let batch = (4 * job.in_flight).max(256);
+    let mut total = 0;
+    let mut begun = 0;
+    while begun < job.requests {
+        let end = job.requests.min(begun + batch);
+        let requests = (begun..end).map(|index| request(job, index)).collect::<Result<_, _>>()?;
+        for response in pool.send_all(requests) {
+            total += read(response?, job)?;
+        }
+        begun = end;
     }
     Ok(total)
 }
