@@ -190,6 +190,10 @@ impl Body for ResponseBody {
                     this.timer = None;
                     let frame = match frame {
                         Some(Ok(frame)) => match frame.into_data() {
+                            // All of a small body, which most are.
+                            Ok(data) if this.held.is_empty() && this.is_over() => {
+                                return Poll::Ready(Some(Ok(Frame::data(data))));
+                            }
                             Ok(data) => match this.hold(data) {
                                 true => return this.hand_out(),
                                 false => continue,

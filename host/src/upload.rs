@@ -39,9 +39,19 @@ impl Source {
     /// that others use at the same time, it shows nothing.
     pub(crate) fn attempt(&self, traffic: Option<Arc<Traffic>>) -> (Upload, Arc<Progress>) {
         let progress = Arc::new(Progress::default());
+        if self.is_empty() {
+            // Whoever waits for it to rest need not be woken for that.
+            progress.over.store(true, Ordering::Release);
+        }
         let upload =
             Upload { source: self.clone(), traffic, progress: Arc::clone(&progress), position: 0, asked: false };
         (upload, progress)
+    }
+
+    /// Whether there is nothing to send.
+    fn is_empty(&self) -> bool {
+        let state = self.lock();
+        state.over && state.kept.as_ref().is_none_or(VecDeque::is_empty)
     }
 
     /// Whether all that was taken so far can be sent again.

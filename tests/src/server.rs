@@ -1,8 +1,6 @@
-//! A scripted server on a raw socket: it can misbehave, and it records all it sees. It speaks HTTP/1.1 here, HTTP/2 by [`h2`].
+//! A scripted server on a raw socket: it can misbehave, and it records all it sees. It speaks HTTP/1.1 here, HTTP/2 by `h2`.
 //!
 //! Longer than most files: one conversation, from accepting to the last byte, read from top to bottom.
-//!
-//! [`h2`]: crate::h2
 
 use std::collections::HashMap;
 use std::io;

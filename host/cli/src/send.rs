@@ -327,6 +327,7 @@ async fn stats(session: &mut Session, pool: Pool) -> Result<Value> {
     let of_host = |key: &str| host.as_ref().map(|host| host[key].clone());
     Ok(json!({"stats": {
         "opened": of_host("opened"),
+        "opened_h2": of_host("opened_h2"),
         "reused": of_host("reused"),
         "resent": of_host("resent"),
         "discarded": of_host("discarded"),
@@ -334,6 +335,10 @@ async fn stats(session: &mut Session, pool: Pool) -> Result<Value> {
         "idle": of_host("idle"),
         "live": of_host("live"),
         "waiting": of_host("waiting"),
+        "waited": of_host("waited"),
+        "wait_ms": of_host("wait_ms"),
+        "bytes_read": of_host("bytes_read"),
+        "bytes_written": of_host("bytes_written"),
         "requests": pool.requests,
         "retries": pool.retries,
         "redirects": pool.redirects,

@@ -137,6 +137,7 @@ fn requests_share_one_connection_and_keep_their_order() {
         keys(stats),
         [
             "opened",
+            "opened_h2",
             "reused",
             "resent",
             "discarded",
@@ -144,6 +145,10 @@ fn requests_share_one_connection_and_keep_their_order() {
             "idle",
             "live",
             "waiting",
+            "waited",
+            "wait_ms",
+            "bytes_read",
+            "bytes_written",
             "requests",
             "retries",
             "redirects"

@@ -130,6 +130,7 @@ pub(crate) fn pool_stats(stats: &PoolStats) -> Value {
 pub fn host_stats(stats: &Stats) -> Value {
     json!({
         "opened": stats.opened,
+        "opened_h2": stats.opened_h2,
         "reused": stats.reused,
         "resent": stats.resent,
         "discarded": stats.discarded,
@@ -137,6 +138,10 @@ pub fn host_stats(stats: &Stats) -> Value {
         "idle": stats.idle,
         "live": stats.live,
         "waiting": stats.waiting,
+        "waited": stats.waited,
+        "wait_ms": stats.wait_time.as_secs_f64() * 1e3,
+        "bytes_read": stats.bytes_read,
+        "bytes_written": stats.bytes_written,
     })
 }
 
