@@ -199,8 +199,7 @@ impl Failure {
             return lost;
         }
         match error.reason() {
-            // h2 refuses by itself what is larger than it was told to take.
-            Some(h2::Reason::REFUSED_STREAM) => Self::HeadTooLarge,
+            // Of a malformed message, to which h2 counts a head that is too large as well.
             Some(_) => Self::Protocol,
             // The connection was given up before the request went out on it.
             None => lost,

@@ -458,6 +458,9 @@ impl<K: Place, C: Clone> Book<K, C> {
     }
 
     fn rest(&mut self, id: Id, key: &K, now: Instant, effects: &mut Vec<Effect<C>>) {
+        if self.open_of(id).is_none_or(|open| open.rest.is_some()) {
+            return;
+        }
         if self.origins.get(key).is_some_and(|origin| origin.idle >= self.limits.idle_per_origin) {
             self.retire(id, Close::IdleLimit, effects);
             return;
@@ -467,9 +470,6 @@ impl<K: Place, C: Clone> Book<K, C> {
         let Some(open) = self.open_of(id) else {
             return;
         };
-        if open.rest.is_some() {
-            return;
-        }
         // A timeout beyond the end of time is looked at again in a day, which changes nothing.
         let after = |time: Duration| now.checked_add(time).unwrap_or(now + Duration::from_secs(86_400));
         let mut due = (after(idle_timeout), Close::IdleTimeout);

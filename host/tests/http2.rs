@@ -303,6 +303,27 @@ async fn a_body_shorter_than_its_length_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_too_large_is_an_error_of_the_protocol() {
+    for over in BOTH {
+        let server = H2::start(over, |mut call| async move {
+            if call.head.uri.path() != "/large" {
+                return call.answer("ok");
+            }
+            let mut head = Response::new(());
+            for field in 0..80 {
+                let name = http::HeaderName::try_from(format!("x-{field}")).unwrap();
+                head.headers_mut().insert(name, "a".repeat(8_000).parse().unwrap());
+            }
+            let _ = call.respond.send_response(head, true);
+        })
+        .await;
+        let host = server.host();
+        assert_eq!(within(fetch(&host, server.uri("/large"))).await.unwrap_err(), Failure::Protocol, "{over:?}");
+        assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "ok", "{over:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_body_is_given_up_and_keeps_the_connection() {
     for over in BOTH {
         let (reasons, mut reason) = mpsc::unbounded_channel();

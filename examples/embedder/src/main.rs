@@ -23,14 +23,16 @@ async fn main() -> wasmtime::Result<()> {
     let guest = linker.instantiate_pre(&component)?;
 
     let host = Host::builder().connections_per_origin(8).build()?;
+    // Two requests at once, for all three stores together.
+    let tenant = host.guest().tenant("example").requests(2).build()?;
     let one = async || -> wasmtime::Result<String> {
-        let mut store = Store::new(&engine, State::new(&host));
+        let mut store = Store::new(&engine, State::of(&tenant));
         let instance = guest.instantiate_async(&mut store).await?;
         let run = instance.get_typed_func::<(&str,), (Result<String, String>,)>(&mut store, "run")?;
         let (answer,) = run.call_async(&mut store, (&url,)).await?;
         answer.map_err(wasmtime::Error::msg)
     };
     let answers = tokio::try_join!(one(), one(), one())?;
-    println!("{answers:?}\n{:?}", host.stats());
+    println!("{answers:?}\n{}", host.stats().prometheus());
     Ok(())
 }

@@ -438,6 +438,17 @@ fn a_connection_opened_ahead_is_idle_and_within_the_limits() {
     assert_eq!(rig.take('a', 0), Take::Reuse(b, ()));
 }
 
+/// It was closed before, as one more than may be idle.
+#[test]
+fn what_a_peer_says_of_an_idle_connection_keeps_it_idle() {
+    let mut rig = rig(1, 1);
+    let a = rig.share('A', 2);
+    assert_eq!(rig.put_back(a, 0), []);
+    rig.book.capacity(a, 5, rig.start, &mut rig.effects);
+    assert_eq!(rig.changes(), []);
+    assert_eq!(rig.book.idle(), 1);
+}
+
 /// Every count of the book is what counting anew gives, and no limit is passed, whatever happens in whatever order.
 #[test]
 fn the_counts_hold_in_any_order_of_events() {

@@ -130,7 +130,7 @@ fn read_raw(body: IncomingBody) -> Result<u64, Failure> {
     let stream = body.stream().map_err(|()| Failure::Answer("the stream is taken".to_owned()))?;
     let mut length = 0;
     loop {
-        match stream.blocking_read(PIECE.into()) {
+        match stream.blocking_read(RAW) {
             Ok(piece) => length += piece.len() as u64,
             Err(StreamError::Closed) => return Ok(length),
             Err(StreamError::LastOperationFailed(error)) => return Err(Failure::Answer(error.to_debug_string())),
@@ -139,6 +139,9 @@ fn read_raw(body: IncomingBody) -> Result<u64, Failure> {
 }
 
 const PIECE: u32 = 64 * 1024;
+
+/// What the host has at hand is passed on in one call, however much it is.
+const RAW: u64 = 1024 * 1024;
 
 enum Failure {
     Client(Error),
