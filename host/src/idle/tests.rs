@@ -1,4 +1,6 @@
 //! The book, driven by hand: keys are letters, connections are nothing, time is a number.
+//!
+//! Longer than most files: each rule of the book has its test, and they read in the order of its calls.
 
 use super::*;
 
