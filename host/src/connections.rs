@@ -1,5 +1,7 @@
 //! Takes an open connection or opens one, and gives it back when the body has ended. The effects around [`idle`].
 //!
+//! A little longer than a file should be: queue, openings and sweep share the one lock, and are safe only together.
+//!
 //! [`idle`]: crate::idle
 
 use crate::connect::Connector;

@@ -3,6 +3,9 @@
 //! Whoever holds a value here holds what it stands for: a [`Permit`] a slot, a [`Lease`] a place on a connection, and
 //! dropping one frees it. Nothing that a connection owns keeps the pool alive, so dropping the last host closes the idle
 //! sockets.
+//!
+//! A little longer than a file should be: permit, connection, driver and lease free each other, in an order that has to be
+//! seen at once.
 
 use crate::connections::Connections;
 use crate::events::Events;

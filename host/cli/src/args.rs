@@ -1,4 +1,6 @@
 //! The command line: every flag with its help.
+//!
+//! Longer than most files: it is one list, and the help is in its order.
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 use std::{path::PathBuf, time::Duration};

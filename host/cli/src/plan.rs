@@ -1,4 +1,6 @@
 //! From flags to the options of a pool, to requests and to a host; everything that can be wrong before a connection.
+//!
+//! Longer than most files: a third of it are tests.
 
 use crate::{
     args::{ContentArgs, HostArgs, JitterArg, PoolArgs, RootsArg, SendArgs, TransportArg, VersionsArg},
