@@ -156,6 +156,11 @@ impl Target {
         self.url.as_str()
     }
 
+    /// The whole URL as it may be shown: what its query or fragment names like a secret is left out, see [`SECRET_NAMES`].
+    pub fn redacted(&self) -> String {
+        redact(self.as_str())
+    }
+
     /// A target of a parsed URL, and the credentials that were in it.
     fn with_userinfo(mut url: Url, text: &str) -> Result<(Self, Option<Credentials>), Invalid> {
         let Some(scheme) = scheme_of(&url) else {
@@ -270,17 +275,53 @@ fn refused(text: &str, reason: String) -> Invalid {
 pub(crate) fn shown(text: &str) -> String {
     /// Enough to recognise a URL by.
     const SHOWN: usize = 200;
-    let safe = match text.rsplit_once('@') {
+    let safe = redact(&match text.rsplit_once('@') {
         None => text.to_owned(),
         Some((before, after)) => match before.split_once("://") {
             Some((scheme, _)) => format!("{scheme}://***@{after}"),
             None => format!("***@{after}"),
         },
-    };
+    });
     match safe.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &safe[..end]),
         None => safe,
     }
+}
+
+/// Parts of the names of parameters whose values are secrets, in lower case.
+///
+/// Signed URLs, keys of APIs, and what OAuth hands over in a query or a fragment.
+pub const SECRET_NAMES: [&str; 8] =
+    ["token", "secret", "password", "passwd", "signature", "credential", "apikey", "api_key"];
+
+/// The text of a URL without the values of parameters that are named like secrets.
+pub fn redact(text: &str) -> String {
+    let Some(start) = text.find(['?', '#']) else { return text.to_owned() };
+    let (before, parameters) = text.split_at(start);
+    let mut redacted = before.to_owned();
+    let (mut name, mut hidden) = (String::new(), false);
+    for char in parameters.chars() {
+        match char {
+            '?' | '#' | '&' | ';' => {
+                name.clear();
+                hidden = false;
+            }
+            '=' if !hidden && is_secret(&name) => {
+                redacted.push_str("=***");
+                hidden = true;
+            }
+            _ => name.push(char.to_ascii_lowercase()),
+        }
+        if !hidden {
+            redacted.push(char);
+        }
+    }
+    redacted
+}
+
+/// Whether a parameter of this name, in lower case, holds a secret.
+fn is_secret(name: &str) -> bool {
+    matches!(name, "key" | "sig" | "auth" | "pwd") || SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 
 /// The text with its escapes in upper case, each stray `%` escaped, and so what browsers leave alone but RFC 3986 does not allow.

@@ -262,3 +262,17 @@ proptest! {
 fn parse(url: &str) -> Target {
     Target::parse(url).expect("it is a URL").0
 }
+
+#[test]
+fn what_a_parameter_names_like_a_secret_is_not_shown() {
+    for (url, shown) in [
+        ("http://a.test/?q=1&Access_Token=abc&p=2#x", "http://a.test/?q=1&Access_Token=***&p=2#x"),
+        ("http://a.test/?X-Amz-Signature=a=b", "http://a.test/?X-Amz-Signature=***"),
+        ("http://a.test/?key=a#id_token=b&state=c", "http://a.test/?key=***#id_token=***&state=c"),
+        ("http://a.test/key=a?keyboard=b&key", "http://a.test/key=a?keyboard=b&key"),
+    ] {
+        assert_eq!(Target::parse(url).unwrap().0.redacted(), shown);
+    }
+    let refused = Target::parse("a.test/?password=secret").unwrap_err().to_string();
+    assert!(!refused.contains("secret"), "{refused}");
+}
