@@ -220,6 +220,25 @@ fn nothing_is_held_back_once_all_input_is_consumed() {
     }
 }
 
+/// Before, what a server had flushed of a body in br was held back by a reader of small pieces until the next bytes came. Since
+/// then it is put out at once.
+#[test]
+fn what_was_flushed_is_put_out_however_little_room_there_is() {
+    let mut flushed = Vec::new();
+    let mut writer = brotli::CompressorWriter::new(&mut flushed, 4096, 5, 20);
+    writer.write_all(&text()).and_then(|()| writer.flush()).expect("memory takes it");
+    let begun = writer.get_ref().len();
+    drop(writer);
+    for room in [1, 7, 100] {
+        let (mut decoder, mut input, mut out) = (Decoder::new(&[Coding::Br]), &flushed[..begun], Vec::new());
+        while !input.is_empty() {
+            let progress = decoder.push(input, &mut out, room).expect("it is well formed");
+            input = &input[progress.consumed..];
+        }
+        assert_eq!(out, text(), "{room}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

@@ -1,0 +1,4 @@
+//! The target `headers` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| urlpool_fuzz::headers(data));
