@@ -8,8 +8,7 @@ use urlpool_fuzz::random::Until;
 use urlpool_fuzz::{TARGETS, Target};
 
 const USAGE: &str = "\
-Usage: random --list
-       random TARGET --seconds N [--seed N] [--findings FOLDER]
+Usage: random TARGET --seconds N [--seed N] [--findings FOLDER]
        random TARGET FILE...";
 
 fn main() -> ExitCode {
@@ -25,12 +24,6 @@ fn main() -> ExitCode {
 
 fn run(args: &[String]) -> Result<ExitCode, String> {
     let (first, rest) = args.split_first().ok_or(USAGE)?;
-    if first == "--list" {
-        for Target { name, subject, longest, .. } in TARGETS {
-            println!("{name}\t{longest}\t{subject}");
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
     let target = TARGETS.iter().find(|target| target.name == first).ok_or_else(|| format!("{first}: no target"))?;
     let (mut seconds, mut seed, mut findings, mut files) = (None, 1, PathBuf::from("."), Vec::new());
     let mut rest = rest.iter();

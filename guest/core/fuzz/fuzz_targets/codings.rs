@@ -1,4 +1,4 @@
-//! The target `codings` under libFuzzer.
+//! Lists of codings, and the limits of a body.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| urlpool_fuzz::codings(data));

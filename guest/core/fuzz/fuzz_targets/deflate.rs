@@ -1,4 +1,4 @@
-//! The target `deflate` under libFuzzer.
+//! The decoder of deflate, in zlib and raw.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| urlpool_fuzz::deflate(data));

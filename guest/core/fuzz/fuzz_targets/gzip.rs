@@ -1,4 +1,4 @@
-//! The target `gzip` under libFuzzer.
+//! The decoder of gzip.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| urlpool_fuzz::gzip(data));

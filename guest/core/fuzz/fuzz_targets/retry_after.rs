@@ -1,4 +1,4 @@
-//! The target `retry_after` under libFuzzer.
+//! `Retry-After`, and the delays between attempts.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| urlpool_fuzz::retry_after(data));
