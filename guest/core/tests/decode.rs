@@ -220,6 +220,21 @@ fn nothing_is_held_back_once_all_input_is_consumed() {
     }
 }
 
+/// Before, a reader of pieces that do not divide the window of deflate was told that a body is cut when a window ended within what
+/// the last bytes encode. Since then these are decoded to their end.
+#[test]
+fn a_body_may_end_soon_after_a_window_did() {
+    for size in (1..4).flat_map(|windows| (0..1500).step_by(10).map(move |more| windows * 32_768 + more)) {
+        let plain = vec![0; size];
+        for (coding, body) in
+            [(Coding::Deflate, raw_deflate(&plain)), (Coding::Deflate, zlib(&plain)), (Coding::Gzip, gzip(&plain))]
+        {
+            let decoded = run(&[coding], &body, body.len(), 10_000);
+            assert!(decoded.as_ref() == Ok(&plain), "{coding:?} {size}: {:?}", decoded.err());
+        }
+    }
+}
+
 /// Before, what a server had flushed of a body in br was held back by a reader of small pieces until the next bytes came. Since
 /// then it is put out at once.
 #[test]
