@@ -48,12 +48,12 @@ impl Backoff {
             0 | 1 => return Duration::ZERO,
             nth => nth - 1,
         };
-        // A shift that would push a bit out is past any ceiling.
-        let doubled = if doublings >= base.leading_zeros() { u64::MAX } else { base << doublings };
-        let plain = if base == 0 { 0 } else { doubled.min(ceiling) };
-        if plain == 0 {
+        if base == 0 || ceiling == 0 {
             return Duration::ZERO;
         }
+        // A shift that would push a bit out is past any ceiling.
+        let doubled = if doublings > base.leading_zeros() { u64::MAX } else { base << doublings };
+        let plain = doubled.min(ceiling);
         let spread = match self.jitter {
             Jitter::None => plain,
             Jitter::Additive(extra) => plain.saturating_add(between(0, nanos(extra), entropy)),

@@ -63,6 +63,14 @@ fn durations_beyond_counting_do_not_overflow() {
     assert_eq!(backoff.delay(2000, Duration::MAX, u64::MAX), Duration::from_nanos(u64::MAX));
 }
 
+/// Before, a delay whose highest bit is set counted as one that cannot be counted. Since then it is what it is.
+#[test]
+fn a_delay_doubles_as_long_as_it_can_be_counted() {
+    let backoff = Backoff { base: Duration::from_nanos(1 << 61), ceiling: Duration::MAX, jitter: Jitter::None };
+    let delays = [2, 3, 4].map(|nth| backoff.delay(nth, Duration::ZERO, 0));
+    assert_eq!(delays, [1 << 62, 1 << 63, u64::MAX].map(Duration::from_nanos));
+}
+
 #[test]
 fn a_base_of_zero_never_waits() {
     for jitter in [Jitter::None, Jitter::Additive(seconds(1)), Jitter::Full, Jitter::Decorrelated] {
