@@ -45,7 +45,7 @@ pub(crate) fn check(target: &Target) {
     assert_eq!(uri.port_u16().unwrap_or(target.origin().scheme().default_port()), target.origin().port());
     assert_ne!(target.origin().port(), 0);
     assert!(!target.origin().host().is_empty());
-    assert_eq!(text.find(&authority), Some(target.origin().scheme().as_str().len() + 3));
+    assert!(text.starts_with(&target.origin().to_string()));
 }
 
 fn check_query(target: &mut Target, pairs: &[(String, String)]) {
@@ -74,13 +74,15 @@ fn check_secrets(text: &str) {
     if text.contains("hunter2") {
         return;
     }
-    for url in [format!("http://ann:{SECRET}@{text}"), format!("http://ann:x{text}{SECRET}@a.test/")] {
+    // One of these ends the userinfo or the host, and so a secret after it may be a part of the path.
+    let ends = text.contains(['/', '\\', '?', '#', '@']);
+    for (url, is_userinfo) in
+        [(format!("http://ann:{SECRET}@{text}"), true), (format!("http://ann:x{text}{SECRET}@a.test/"), !ends)]
+    {
         match Target::parse(&url) {
             Ok((target, credentials)) => {
                 let shown = format!("{target} {target:?} {credentials:?}");
-                // A slash in it ends the host: then there is no userinfo, and it is a part of the path.
-                let userinfo = credentials.is_some();
-                assert!(!userinfo || !shown.contains(SECRET), "{shown}");
+                assert!(!is_userinfo || !shown.contains(SECRET), "{shown}");
             }
             Err(invalid) => assert!(!format!("{invalid} {invalid:?}").contains(SECRET), "{invalid:?}"),
         }
