@@ -104,7 +104,7 @@ pub(crate) fn decode(codings: &[Coding], body: &[u8], mut entropy: Option<Entrop
 /// - no body makes it panic or stand still, and no push gives more than there is room for
 /// - the output does not depend on how the body is cut, nor on the room there is
 /// - bytes after the end change nothing
-/// - what an encoder wrote comes back, and no strict beginning of it passes for whole
+/// - what an encoder wrote comes back, and neither a beginning of it nor one with a wrong bit passes
 /// - what `other` says of a body and what came of it
 ///
 /// The first byte chooses between a body as it is and one to encode, the next four seed the cuts.
@@ -119,6 +119,7 @@ fn check(coding: Coding, input: &[u8], other: impl Fn(&[u8], &Decoded)) {
             let decoded = decode(&[coding], &encoded, cuts);
             assert!(decoded == Decoded::Whole(rest.clone()), "{encoded:?}");
         }
+        check_sum(coding, &rest, encoded.clone(), &mut entropy);
         let end = some(&mut entropy, encoded.len() - 1);
         let cut = decode(&[coding], &encoded[..end], Some(entropy));
         // Nothing at all is an empty body in every coding.
@@ -139,6 +140,26 @@ fn check(coding: Coding, input: &[u8], other: impl Fn(&[u8], &Decoded)) {
         // Zeros begin no member of gzip and no frame of zstd.
         let padded = [rest, &[0; 9][..some(&mut entropy, 9)]].concat();
         assert_eq!(decode(&[coding], &padded, Some(entropy)), whole);
+    }
+}
+
+/// Asserts that one wrong bit of a body that has a good checksum does not pass, unless it changes nothing.
+fn check_sum(coding: Coding, plain: &[u8], mut encoded: Vec<u8>, entropy: &mut Entropy) {
+    let has_sum = match coding {
+        Coding::Gzip => true,
+        // That of zlib is weak: two bytes that change places pass.
+        Coding::Deflate | Coding::Br => false,
+        // RFC 8878 section 3.1.1.1.1.
+        Coding::Zstd => encoded[4] & 4 != 0,
+    };
+    // A wrong bit of a header may lead to another format, which has no sum.
+    let headers = 10;
+    if has_sum && encoded.len() > headers {
+        let place = headers + (entropy.draw() % (encoded.len() - headers) as u64) as usize;
+        encoded[place] ^= 1 << (entropy.draw() % 8);
+        if let Decoded::Whole(body) = decode(&[coding], &encoded, None) {
+            assert!(body == plain, "a wrong bit passes in {encoded:?}");
+        }
     }
 }
 
