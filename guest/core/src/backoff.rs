@@ -106,6 +106,10 @@ fn obsolete_date(text: &str, wall: SystemTime) -> Option<HttpDate> {
         return None;
     }
     let short = weekday.get(..3)?;
+    let days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    if !days.iter().any(|day| weekday == *day || (weekday == short && day.starts_with(short))) {
+        return None;
+    }
     let in_century =
         |century: u32| format!("{short}, {day} {month} {century:02}{year} {time}").parse::<HttpDate>().ok();
     // More than 50 years ahead means the last year in the past that ends like it. The weekday

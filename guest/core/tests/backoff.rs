@@ -137,6 +137,14 @@ fn a_year_of_two_digits_is_at_most_fifty_years_ahead() {
     assert_eq!(retry_after(b"Tuesday, 01-Jan-80 00:00:00 GMT", in_2026()), Some(Duration::ZERO));
 }
 
+/// Before, of the day of the week in a date with two digits of a year only three letters were read.
+#[test]
+fn a_day_of_the_week_is_read_to_its_end() {
+    for day in ["Sundae", "Sun\u{1}day", "Su", "Sund", "sunday", "Sunday "] {
+        assert_eq!(retry_after(format!("{day}, 06-Nov-94 08:49:37 GMT").as_bytes(), example()), None, "{day:?}");
+    }
+}
+
 #[test]
 fn a_malformed_retry_after_is_none() {
     let values = [
