@@ -57,7 +57,7 @@ enum Content {
     Plain,
     /// The rest of the input, encoded as the head says.
     Encoded,
-    /// So many times 64 KiB of zeros, encoded as the head says.
+    /// Zeros, encoded as the head says.
     Bomb(u8),
 }
 
@@ -109,8 +109,9 @@ impl Body {
         let mut entropy = Entropy::seeded(u64::from(self.seed));
         let plain = match self.content {
             Content::Plain | Content::Encoded => rest.to_vec(),
-            // Of more than the ratio is judged from, and not so many that every run takes long.
-            Content::Bomb(size) => vec![0; usize::from(size % 24) << 16],
+            // Few of more than the ratio is judged from, as each of them takes long.
+            Content::Bomb(size @ 0..8) => vec![0; RATIO_FROM as usize + (usize::from(size) << 15)],
+            Content::Bomb(size) => vec![0; usize::from(size) << 6],
         };
         let encoded = match self.content {
             Content::Plain => plain.clone(),
