@@ -148,8 +148,8 @@ impl Fuzzer {
                 command.arg(corpus(name, workspace)).arg(seeds(name, workspace));
                 command.arg(format!("-max_total_time={seconds}"));
                 command.arg(format!("-artifact_prefix={}/", findings.display()));
-                // An input that takes a second is a finding, and so is one that takes a gigabyte.
-                command.args(["-timeout=1", "-rss_limit_mb=1024", "-print_final_stats=1", "-reload=0"]);
+                // An input that takes half a gigabyte is a finding, and so is one that takes long, on a machine with much else to do.
+                command.args(["-timeout=10", "-rss_limit_mb=512", "-print_final_stats=1", "-reload=0"]);
             }
             Self::Random(_) => {
                 command.args([name, "--seconds", &seconds.to_string(), "--findings"]).arg(findings);
