@@ -22,7 +22,7 @@ pub const MAX_URL: usize = 65_534;
 ///
 /// - hexadecimal digits of an escape are in upper case, a `%` that begins no escape is `%25`
 /// - what RFC 3986 has no place for, such as `|` or a space, is escaped in path and query
-/// - control characters are refused, not dropped
+/// - control characters are refused, not dropped, and so is what RFC 3986 has no place for in a host
 /// - the host must be written after `//`, and port 0 is refused
 ///
 /// The URL that is shown, compared and connected to is this one: no other parser sees the text.
@@ -392,6 +392,10 @@ fn scheme_of(url: &Url) -> Option<Scheme> {
 
 fn origin_of(url: &Url, scheme: Scheme) -> Result<Origin, &'static str> {
     let host = url.host_str().ok_or("no host")?;
+    // RFC 3986 section 3.2.2, with what an IPv6 address has. The URL standard lets a few more pass, which other parsers refuse.
+    if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=[:]".contains(&byte)) {
+        return Err("the host holds a character that no name of a host has");
+    }
     match url.port() {
         Some(0) => Err("port 0 is no port to connect to"),
         port => Ok(Origin::new(scheme, host, port.unwrap_or(scheme.default_port()))),
