@@ -152,6 +152,12 @@ fn check_sum(coding: Coding, plain: &[u8], mut encoded: Vec<u8>, entropy: &mut E
         // RFC 8878 section 3.1.1.1.1.
         Coding::Zstd => encoded[4] & 4 != 0,
     };
+    if coding == Coding::Zstd && encoded[4] & 0x80 != 0 {
+        let mut wrong = encoded.clone();
+        wrong[6 + (entropy.draw() % 4) as usize] ^= 1 << (entropy.draw() % 8);
+        let decoded = decode(&[coding], &wrong, None);
+        assert!(matches!(decoded, Decoded::Failed(..)), "another size than declared passes in {wrong:?}");
+    }
     // A wrong bit of a header may lead to another format, which has no sum.
     let headers = 10;
     if has_sum && encoded.len() > headers {
