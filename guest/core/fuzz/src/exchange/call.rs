@@ -400,7 +400,9 @@ impl Served {
 /// What begins in a trace ends, and `ended` says whether all of it has; time only grows, and no attempt is left out.
 fn check_trace(trace: &Trace, ended: bool) {
     let marks = trace.marks();
-    assert_eq!(marks.first().map(|mark| (mark.attempt, mark.what)), Some((1, Milestone::Queued)));
+    // A call may be over before it asks for a slot.
+    let first = marks.first().map(|mark| (mark.attempt, mark.what));
+    assert!(matches!(first, Some((1, Milestone::Queued | Milestone::Failed))), "{marks:?}");
     for (before, mark) in marks.iter().zip(&marks[1..]) {
         let follows = match before.what {
             Milestone::Queued => mark.what == Milestone::Granted,
