@@ -64,13 +64,15 @@ impl Guest {
         );
         let quota = match &self.quota {
             Some(quota) => {
-                let acquired = timeout(shared.connections.acquire_timeout(), Arc::clone(quota).acquire_owned()).await;
+                // On the heap, so that guests without a quota do not carry room for it about.
+                let acquiring = timeout(shared.connections.acquire_timeout(), Arc::clone(quota).acquire_owned());
+                let acquired = Box::pin(acquiring).await;
                 Some(acquired.ok().and_then(Result::ok).ok_or(Failure::LimitReached)?)
             }
             None => None,
         };
         let errand = Errand { way: self.way.clone(), waits: shared.waits.or(timeouts), drain: shared.drain, quota };
-        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        let request = Box::new(request.map(|body| body.map_err(Into::into).boxed_unsync()));
         send::send(&shared.connections, request, errand).instrument(span).await
     }
 }
