@@ -1,6 +1,7 @@
 //! wasi:http for wasmtime over a host's connections. The only file that knows `wasmtime_wasi_http`, with those in its folder.
 
 mod handler;
+mod streams;
 
 use crate::error::Failure;
 use crate::guest::Guest;
@@ -92,7 +93,7 @@ where
         state.ctx().ctx.random()
     })?;
     linker.allow_shadowing(true);
-    let replaced = explain_errors(linker).and_then(|()| handler::add(linker));
+    let replaced = explain_errors(linker).and_then(|()| handler::add(linker)).and_then(|()| streams::add(linker));
     linker.allow_shadowing(false);
     replaced
 }
