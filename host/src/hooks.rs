@@ -6,6 +6,7 @@ mod streams;
 use crate::error::Failure;
 use crate::guest::Guest;
 use crate::{Host, Timeouts};
+use http::HeaderName;
 use http_body_util::BodyExt;
 use std::task::{Context, Waker};
 use wasmtime::StoreContextMut;
@@ -14,7 +15,10 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::http::types::{
     DnsErrorPayload, ErrorCode, FieldSizePayload, IoError, TlsAlertReceivedPayload,
 };
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
+    WasiHttpView,
+};
 
 /// Sends a store's requests over the connections of a [`Host`].
 ///
@@ -58,7 +62,27 @@ impl WasiHttpHooks for Hooks {
             Ok((response, sent))
         })
     }
+
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        // What wasmtime forbids, which it would put into a new filter for each field.
+        static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
+        FORBIDDEN.contains(name)
+    }
+
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        PIECES
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        PIECE
+    }
 }
+
+/// How many pieces of a request's body wait for its connection, and one more: the guest is called once for all of them.
+const PIECES: usize = 4;
+
+/// The largest piece that a guest of WASI 0.2 may write at once. Together they are less than what wasmtime lets wait.
+const PIECE: usize = 256 * 1024;
 
 /// How sending the rest of a request ended.
 type Sent = Box<dyn Future<Output = Result<(), Error>> + Send>;
