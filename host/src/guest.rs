@@ -5,10 +5,12 @@ use crate::error::{Error, Failure};
 use crate::hooks::Hooks;
 use crate::route::{Route, Versions, Way};
 use crate::send::{self, Errand};
+use crate::upload::BodyError;
 use crate::{Host, ResponseBody, Timeouts};
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -53,6 +55,15 @@ impl Guest {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.carry(Box::new(request.map(|body| body.map_err(Into::into).boxed_unsync())), timeouts).await
+    }
+
+    /// The same, for a request that is on the heap already.
+    pub(crate) async fn carry(
+        &self,
+        request: Box<http::Request<UnsyncBoxBody<Bytes, BodyError>>>,
+        timeouts: Timeouts,
+    ) -> Result<http::Response<ResponseBody>, Failure> {
         let shared = &self.host.shared;
         let span = tracing::debug_span!(
             "request",
@@ -72,7 +83,6 @@ impl Guest {
             None => None,
         };
         let errand = Errand { way: self.way.clone(), waits: shared.waits.or(timeouts), drain: shared.drain, quota };
-        let request = Box::new(request.map(|body| body.map_err(Into::into).boxed_unsync()));
         send::send(&shared.connections, request, errand).instrument(span).await
     }
 }

@@ -50,8 +50,9 @@ impl WasiHttpHooks for Hooks {
             between_bytes: options.between_bytes_timeout,
         };
         let listens = awaits_verdict(processed);
+        let request = Box::new(request.map(|body| body.map_err(Into::into).boxed_unsync()));
         Box::new(async move {
-            let response = guest.send(request, timeouts).await.map_err(error_of)?;
+            let response = guest.carry(request, timeouts).await.map_err(error_of)?;
             let sent = response.body().request_sent();
             let response = response.map(|body| body.map_err(error_of).boxed_unsync());
             let sent: Sent = match listens {

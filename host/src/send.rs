@@ -77,7 +77,7 @@ pub(crate) async fn send(
     let keep = reused || lease.shared();
     let source = Source::new(body, keep);
     let repeatable = resend::repeatable(&head);
-    let mut spare = keep.then(|| head.clone());
+    let mut spare = keep.then(|| Box::new(head.clone()));
     loop {
         let method = head.method.clone();
         let traffic = lease.traffic();
@@ -141,7 +141,7 @@ pub(crate) async fn send(
             let permit = lease.replace().ok_or(failure)?;
             Box::pin(connections.open(&key, permit, waits.connect)).await?
         };
-        head = again;
+        head = *again;
     }
 }
 
