@@ -149,7 +149,7 @@ pub(crate) fn wait_for(pollable: &Pollable, until: Option<Instant>) -> bool {
 
 /// What has happened in this exchange so far, in order.
 pub(crate) fn trace(ticket: Ticket) -> Trace {
-    REACTOR.with_borrow(|reactor| reactor.running.get(&ticket).map_or_else(Trace::default, Running::trace))
+    REACTOR.with_borrow(|reactor| reactor.running.get(&ticket).map_or_else(Trace::default, |running| running.trace()))
 }
 
 /// The result of an exchange that has finished; an error comes with the handles that lent a pollable.
