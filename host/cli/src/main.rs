@@ -12,6 +12,7 @@ mod receive;
 mod run;
 mod script;
 mod send;
+mod trace;
 mod verbose;
 
 use args::{Cli, Command};

@@ -7,7 +7,7 @@
 mod bindings {
     wit_bindgen::generate!({
         world: "urlpool:guest-caller/caller",
-        path: ["../../../../wit", "wit"],
+        path: ["../../../../wit/released/0.2.0/client.wit", "wit"],
         generate_all,
     });
 }
