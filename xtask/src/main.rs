@@ -61,6 +61,7 @@ Options of fuzz:
   --jobs N                How many run at a time; by default 1
   --random                Random inputs instead of libFuzzer, as where no compiler of C++ is
   --replay FILE           Try the target with this file, and show what it does
+  --add FILE              Keep this file as a seed of the target
   --keep                  Afterwards, keep as seeds what reached new code
 
 Options of bench:
@@ -228,6 +229,7 @@ fn fuzz_options(args: &[String]) -> Result<fuzz::Options> {
             "--seconds" => options.seconds = u64::from(number(value()?)?),
             "--jobs" => options.jobs = number(value()?)? as usize,
             "--replay" => options.replay.push(value()?.clone()),
+            "--add" => options.add.push(value()?.clone()),
             option if option.starts_with('-') => {
                 bail!(Usage(format!("fuzz: `{option}` is no option; see `cargo xtask help`")));
             }

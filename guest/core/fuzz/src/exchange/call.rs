@@ -9,6 +9,7 @@ use urlpool_core::failure::Failure;
 use urlpool_core::history::{FollowedBy, Outcome};
 use urlpool_core::origin::Scheme;
 use urlpool_core::timeouts::{Deadline, Phase};
+use urlpool_core::trace::{Milestone, Trace};
 use urlpool_core::upload::{REPLAY, Want};
 use urlpool_core::{Delivery, Entropy, ErrorCode, Event, Exchange, Headers, Instant, Invalid, Now, Origin, Step};
 
@@ -23,6 +24,7 @@ pub(super) struct Call {
     pub(super) state: State,
     /// The origin whose slot it has.
     pub(super) slot: Option<Origin>,
+    /// The steps so far, but for those that collect a body.
     steps: u32,
     sent: u32,
     /// Where it went first, and whether it went anywhere else since.
@@ -170,6 +172,7 @@ impl Call {
                 }
                 end => {
                     assert!(delivery.is_ended(), "it holds its slot after the end");
+                    check_trace(&delivery.trace(), true);
                     let bodiless = delivery.status() == 204 || delivery.status() == 304;
                     if let Read::End = end {
                         let all = match self.served.declared {
@@ -199,11 +202,15 @@ impl Call {
 
     /// What holds after every step, which is about to be carried out.
     pub(super) fn check(&mut self, step: &Step, now: Now) {
-        self.steps += 1;
+        self.steps += u32::from(!matches!(step, Step::Collect { .. }));
         assert!(!matches!(self.state, State::Delivered(_) | State::Over), "it goes on after its end");
         let Counts { attempts, retries, redirects } = self.exchange.counts();
         assert!(retries <= self.settings.most_retries() && redirects <= self.settings.hops(), "{retries} {redirects}");
         assert!(attempts <= 1 + retries + redirects);
+        assert!(
+            self.steps <= 4 * (1 + retries + redirects) + 1,
+            "more than a slot, a request, a drain and a wait for each"
+        );
         assert_eq!(attempts, self.sent + u32::from(matches!(step, Step::Send(_))));
         assert_eq!(self.exchange.history().len() as u32, retries + redirects);
         self.check_history();
@@ -213,13 +220,16 @@ impl Call {
         match step {
             Step::Finish(Ok(delivery)) => {
                 assert_eq!((deadline, delivery.history()), (None, self.exchange.history()));
+                assert_eq!(*self.exchange.trace(), Trace::default(), "its result has it");
                 assert_eq!(delivery.url(), self.url);
                 assert!(delivery.is_ended() || !self.settings.whole, "the whole body was asked for");
+                check_trace(&delivery.trace(), delivery.is_ended());
             }
             Step::Finish(Err(error)) => {
                 assert_eq!((deadline, &*error.history), (None, self.exchange.history()));
                 assert_eq!(error.elapsed, now.mono.since(self.begun));
                 assert!(!error.to_string().contains("hunter2"), "{error}");
+                check_trace(&error.trace, true);
             }
             Step::Acquire(_) | Step::Send(_) | Step::Collect { .. } => {
                 let deadline = deadline.expect("what has no deadline may wait for ever");
@@ -293,7 +303,13 @@ impl Call {
             assert!(!hop || !self.settings.https_only || to == Scheme::Https);
         }
         self.url = outbound.target.as_str().to_owned();
-        for secret in ["authorization", "cookie", "x-private"] {
+        let authorization = match self.settings.userinfo && !self.crossed {
+            true => Some("Basic YW5uOmh1bnRlcjI=".to_owned()),
+            false => self.settings.token(&origin.to_string()).map(|token| format!("Bearer {token}")),
+        };
+        assert_eq!(outbound.headers.joined("authorization"), authorization, "to {origin}, {first} at first");
+        assert_eq!(outbound.headers.contains("traceparent"), self.settings.trace_context);
+        for secret in ["cookie", "x-private"] {
             assert_eq!(outbound.headers.contains(secret), !self.crossed, "{secret} to {origin}, {first} at first");
         }
         assert!(!self.crossed || outbound.trailers.is_empty());
@@ -379,6 +395,33 @@ impl Served {
             _ => None,
         }
     }
+}
+
+/// What begins in a trace ends, and `ended` says whether all of it has; time only grows, and no attempt is left out.
+fn check_trace(trace: &Trace, ended: bool) {
+    let marks = trace.marks();
+    // A call may be over before it asks for a slot.
+    let first = marks.first().map(|mark| (mark.attempt, mark.what));
+    assert!(matches!(first, Some((1, Milestone::Queued | Milestone::Failed))), "{marks:?}");
+    for (before, mark) in marks.iter().zip(&marks[1..]) {
+        let follows = match before.what {
+            Milestone::Queued => mark.what == Milestone::Granted,
+            Milestone::Granted => mark.what == Milestone::Sending,
+            Milestone::Sending => matches!(mark.what, Milestone::Sent | Milestone::FirstByte(_)),
+            Milestone::Sent => matches!(mark.what, Milestone::FirstByte(_)),
+            Milestone::FirstByte(_) => mark.what == Milestone::BodyEnd,
+            Milestone::BodyEnd => matches!(mark.what, Milestone::Retried(_) | Milestone::Redirected(_)),
+            Milestone::Failed => matches!(mark.what, Milestone::Retried(_)),
+            Milestone::Retried(_) | Milestone::Redirected(_) => mark.what == Milestone::Queued,
+        };
+        let fails = mark.what == Milestone::Failed && before.what != Milestone::Failed;
+        assert!(follows || fails, "{:?} after {:?}: {marks:?}", mark.what, before.what);
+        assert!(before.after <= mark.after, "{marks:?}");
+        assert_eq!(mark.attempt, before.attempt + u32::from(mark.what == Milestone::Queued), "{marks:?}");
+    }
+    let last = marks.last().map(|mark| mark.what);
+    let open = matches!(last, Some(Milestone::FirstByte(_)));
+    assert!(if ended { matches!(last, Some(Milestone::BodyEnd | Milestone::Failed)) } else { open }, "{marks:?}");
 }
 
 /// The limit of the whole call.
