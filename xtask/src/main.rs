@@ -8,6 +8,7 @@ mod component;
 mod console;
 mod debian;
 mod dependencies;
+mod dist;
 mod fuzz;
 mod interop;
 mod licence;
@@ -36,7 +37,7 @@ Commands:
                   whose names hold NAME
   fuzz [TARGET]   Try core with inputs that look for a panic or a broken promise: ten seconds of
                   each target, or of those named
-  component       Build target/component/urlpool.wasm, and the guest that tests run beside it;
+  component       Build target/component/urlpool.wasm, and the guests that tests run beside it;
                   print its size and how long instantiating it takes
   bench           Measure urlpool beside native clients and other guest libraries
   soak            Make a million requests; fail when memory, sockets or tables have grown
@@ -49,6 +50,9 @@ Single checks of ci:
   semver          The WIT package fits the one released last
 
 For a release:
+  dist [--no-program]
+                  Build everything that is handed out into target/dist: the component with each set of
+                  features, the WIT package, the program, checksums and a manifest; print the sizes
   release-wit     Keep a copy of wit/ as the released version it names
 
 Options of fuzz:
@@ -127,13 +131,14 @@ fn run(console: &Console) -> Result<()> {
                 Some((first, _)) => bail!(Usage(format!("test: `{first}`: arguments for cargo test go behind `--`"))),
             };
             build_component(&workspace, console)?;
-            console.step("guest of the tests", || component::build_guest(&workspace, console))?;
+            console.step("guests of the tests", || component::build_guests(&workspace, console))?;
             console.step("tests", || ci::test(passed_on, &workspace))
         }
         "interop" => {
             build_component(&workspace, console)?;
             console.step("interop", || interop::run(rest, &workspace, console))
         }
+        "dist" => dist::run(&dist_options(rest)?, &workspace, console),
         "fuzz" => fuzz::run(&fuzz_options(rest)?, &workspace, console),
         "bench" => bench::run(rest, &workspace, console),
         "soak" => bench::soak(rest, &workspace, console),
@@ -195,6 +200,17 @@ fn component_options(args: &[String]) -> Result<component::Options> {
             options.build.features.push(list.to_owned());
         } else {
             bail!(Usage(format!("component: `{arg}` is no option; see `cargo xtask help`")));
+        }
+    }
+    Ok(options)
+}
+
+fn dist_options(args: &[String]) -> Result<dist::Options> {
+    let mut options = dist::Options::default();
+    for arg in args {
+        match arg.as_str() {
+            "--no-program" => options.program = false,
+            _ => bail!(Usage(format!("dist: `{arg}` is no option; see `cargo xtask help`"))),
         }
     }
     Ok(options)
