@@ -70,19 +70,19 @@ impl Set {
 
     /// Whether all of it is there, from these very pins.
     pub fn is_installed(self) -> bool {
-        match (fs::read(self.pins()), fs::read(self.mark())) {
+        match (self.state(), fs::read_to_string(self.mark())) {
             (Ok(wanted), Ok(installed)) => wanted == installed,
             _ => false,
         }
     }
 
-    /// Remembers that all of it is there, by a copy of its pins.
+    /// Remembers that all of it is there, from its pins as they are.
     ///
     /// # Errors
     ///
-    /// When the copy cannot be written.
+    /// When the pins cannot be read, or the mark not be written.
     pub fn mark_installed(self) -> io::Result<()> {
-        fs::copy(self.pins(), self.mark()).map(drop)
+        fs::write(self.mark(), self.state()?)
     }
 
     /// One of its programs, or the interpreter: `python` of its environment, `node` of the system.
@@ -98,6 +98,11 @@ impl Set {
             (Kind::Python, name) => self.folder().join("bin").join(name),
         };
         file.is_file().then_some(file)
+    }
+
+    /// What the mark holds: the pins, and the folder, whose name stands in programs that pip installs.
+    fn state(self) -> io::Result<String> {
+        Ok(format!("{}\n{}", self.folder().display(), fs::read_to_string(self.pins())?))
     }
 
     fn mark(self) -> PathBuf {
