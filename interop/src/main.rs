@@ -10,12 +10,15 @@ mod checks;
 mod daemon;
 mod folder;
 mod haproxy;
+mod httpbin;
 mod log;
 mod need;
 mod nghttpd;
 mod nginx;
+mod parser;
 mod port;
 mod run;
+mod served;
 
 use std::process::ExitCode;
 

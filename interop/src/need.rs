@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-use urlpool_packages::{Set, on_path};
+use urlpool_packages::{Kind, Set, on_path};
 
 /// A program that a check cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub(crate) enum Need {
     MultipartPython,
     /// Node, with parsers of multipart forms.
     MultipartNode,
+    /// Python, with servers of its own.
+    ServersPython,
+    /// Node alone.
+    Node,
 }
 
 /// What brings a program.
@@ -27,11 +31,21 @@ enum Source {
     Debian(&'static str),
     /// Pinned packages of Python or Node, into a folder of their own.
     Set(Set),
+    /// An interpreter of the system, which is not installed for this.
+    Interpreter(Kind),
 }
 
 impl Need {
-    const ALL: [Self; 6] =
-        [Self::Nginx, Self::Haproxy, Self::Nghttpd, Self::Httpbin, Self::MultipartPython, Self::MultipartNode];
+    const ALL: [Self; 8] = [
+        Self::Nginx,
+        Self::Haproxy,
+        Self::Nghttpd,
+        Self::Httpbin,
+        Self::MultipartPython,
+        Self::MultipartNode,
+        Self::ServersPython,
+        Self::Node,
+    ];
 
     /// What it is called on the command line.
     pub(crate) fn program(self) -> &'static str {
@@ -40,8 +54,8 @@ impl Need {
             Self::Haproxy => "haproxy",
             Self::Nghttpd => "nghttpd",
             Self::Httpbin => "gunicorn",
-            Self::MultipartPython => "python",
-            Self::MultipartNode => "node",
+            Self::MultipartPython | Self::ServersPython => "python",
+            Self::MultipartNode | Self::Node => "node",
         }
     }
 
@@ -53,6 +67,8 @@ impl Need {
             Self::Httpbin => Source::Set(Set::HTTPBIN),
             Self::MultipartPython => Source::Set(Set::MULTIPART_PYTHON),
             Self::MultipartNode => Source::Set(Set::MULTIPART_NODE),
+            Self::ServersPython => Source::Set(Set::SERVERS_PYTHON),
+            Self::Node => Source::Interpreter(Kind::Node),
         }
     }
 
@@ -61,6 +77,7 @@ impl Need {
         match self.source() {
             Source::Debian(_) => on_path(self.program()),
             Source::Set(set) => set.program(self.program()),
+            Source::Interpreter(kind) => kind.interpreter(),
         }
     }
 }
@@ -73,6 +90,7 @@ impl fmt::Display for Need {
             Source::Set(set) => {
                 write!(f, "the set {} is missing (it needs {})", set.name(), set.kind().wants())
             }
+            Source::Interpreter(kind) => write!(f, "{} is missing", kind.wants()),
         }
     }
 }
@@ -92,6 +110,7 @@ pub(crate) fn missing() -> Vec<String> {
                 }
                 sets.insert(set.name());
             }
+            Source::Interpreter(_) => {}
         }
     }
     let packages = packages.into_iter().map(|package| format!("debian {package}"));

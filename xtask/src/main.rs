@@ -4,6 +4,7 @@
 
 mod bench;
 mod ci;
+mod compare;
 mod component;
 mod console;
 mod debian;
@@ -34,6 +35,8 @@ Commands:
   test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
   interop [NAME]  Install servers of other people and run the checks against them, or those
                   whose names hold NAME
+  compare [NAME]  Play awkward servers to urlpool and to other clients, and write the tables of who
+                  does what is right; or only the cases whose names hold NAME, and write nothing
   component       Build target/component/urlpool.wasm, and the guest that tests run beside it;
                   print its size and how long instantiating it takes
   bench           Measure urlpool beside native clients and other guest libraries
@@ -122,6 +125,10 @@ fn run(console: &Console) -> Result<()> {
         "interop" => {
             build_component(&workspace, console)?;
             console.step("interop", || interop::run(rest, &workspace, console))
+        }
+        "compare" => {
+            build_component(&workspace, console)?;
+            console.step("compare", || compare::run(rest, &workspace, console))
         }
         "bench" => bench::run(rest, &workspace, console),
         "soak" => bench::soak(rest, &workspace, console),
