@@ -52,6 +52,10 @@ class Client(ABC):
     errors: tuple[type[BaseException], ...]
 
     @abstractmethod
+    def __init__(self, seconds: float) -> None:
+        """Makes one that gives up after so many seconds."""
+
+    @abstractmethod
     async def send(self, request: Request) -> Response:
         """Sends a request and reads the answer whole."""
 

@@ -192,7 +192,7 @@ impl fmt::Display for Answer {
         match self {
             Self::Response { status, body, .. } if body.is_empty() => write!(f, "{status} without a body"),
             Self::Response { status, body, .. } => match std::str::from_utf8(body) {
-                Ok(text) if text.len() <= 40 && !text.contains(char::is_control) => write!(f, "{status} with `{text}`"),
+                Ok(text) if text.len() <= 60 && !text.contains(char::is_control) => write!(f, "{status} with `{text}`"),
                 _ => write!(f, "{status} with {} bytes of something else", body.len()),
             },
             Self::Error { typed: true, text } => write!(f, "error `{text}`"),

@@ -79,7 +79,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         body = b""
         while True:
             message = await receive()
-            body += message.get("body", b"")
+            body += bytes(message.get("body", b""))
             if not message.get("more_body"):
                 return body
 

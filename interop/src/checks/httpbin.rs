@@ -275,7 +275,8 @@ async fn text_is_decoded_by_its_charset(rig: &Rig) -> Result<()> {
     client.ok(json!({"op": "send", "url": httpbin.url("/encoding/utf8"), "as": "page"})).await?;
     let text = client.ok(json!({"op": "read-text", "handle": "page"})).await?;
     let text = text["text"].as_str().context("text")?;
-    ensure!(text.contains("∮ E⋅da = Q") && !text.contains('\u{fffd}'), "{text}");
+    // One is in the page itself.
+    ensure!(text.contains("∮ E⋅da = Q") && text.matches('\u{fffd}').count() == 1, "{text}");
     Ok(())
 }
 
