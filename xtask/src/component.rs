@@ -86,7 +86,7 @@ pub(crate) fn build_guest(workspace: &Workspace, console: &Console) -> Result<()
 
 /// Prints how long instantiating the built component takes.
 pub(crate) fn measure(workspace: &Workspace) -> Result<()> {
-    workspace::run(&mut workspace.cargo(["run", "--quiet", "--package", "urlpool", "--", "component", "--measure"]))
+    workspace::run(&mut workspace.cargo(["run", "--quiet", "--package", "urlpool-cli", "--", "component", "--measure"]))
 }
 
 /// What every consumer carries along: 1 MB with all decoders.
