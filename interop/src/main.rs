@@ -22,7 +22,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Usage: urlpool-interop [FILTER]...   run the checks whose names hold one of the filters, or all
        urlpool-interop --list        their names
-       urlpool-interop --packages    the Debian packages that are missing, one a line
+       urlpool-interop --missing     what is missing, one a line: `debian PACKAGE` or `set NAME`
 ";
 
 fn main() -> ExitCode {
@@ -34,9 +34,9 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Some("--packages") => {
-            for package in need::missing_packages() {
-                println!("{package}");
+        Some("--missing") => {
+            for missing in need::missing() {
+                println!("{missing}");
             }
             ExitCode::SUCCESS
         }

@@ -139,7 +139,6 @@ fn conclude(done: &[(String, Outcome)]) -> ExitCode {
 }
 
 fn names(missing: &[Need]) -> String {
-    let names: Vec<_> =
-        missing.iter().map(|need| format!("{} is missing (package {})", need.program(), need.package())).collect();
+    let names: Vec<_> = missing.iter().map(|need| need.to_string()).collect();
     names.join(", ")
 }

@@ -10,6 +10,7 @@ mod debian;
 mod dependencies;
 mod interop;
 mod licence;
+mod packages;
 mod paths;
 mod semver;
 mod toolchain;
