@@ -50,7 +50,7 @@ impl Build {
 pub(crate) fn run(options: &Options, workspace: &Workspace, console: &Console) -> Result<()> {
     console.step("component", || build(&options.build, workspace, console))?;
     if !options.build.is_custom() {
-        console.step("guest of the tests", || build_guest(workspace, console))?;
+        console.step("guests of the tests", || build_guests(workspace, console))?;
     }
     if options.measure && !options.build.is_custom() {
         console.step("measure", || measure(workspace))?;
@@ -74,14 +74,17 @@ pub(crate) fn build(build: &Build, workspace: &Workspace, console: &Console) -> 
     Ok(component.len())
 }
 
-/// Builds the guest of WASI 0.3 that the tests of the host run.
+/// Builds the guests that tests run: that of WASI 0.3, and that of the crate for guests.
 ///
 /// # Errors
 ///
-/// When there is no compiler for it, or it does not compile.
-pub(crate) fn build_guest(workspace: &Workspace, console: &Console) -> Result<()> {
-    let module = compile("urlpool-guest-p3", &Build::default(), workspace, console)?;
-    write_changed(&workspace.join("target/component/guest-p3.wasm"), &encode(&module)?)
+/// When there is no compiler for them, or they do not compile.
+pub(crate) fn build_guests(workspace: &Workspace, console: &Console) -> Result<()> {
+    for (package, file) in [("urlpool-guest-p3", "guest-p3"), ("urlpool-guest-client", "guest-client")] {
+        let module = compile(package, &Build::default(), workspace, console)?;
+        write_changed(&workspace.join(&format!("target/component/{file}.wasm")), &encode(&module)?)?;
+    }
+    Ok(())
 }
 
 /// Prints how long instantiating the built component takes.

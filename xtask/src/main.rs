@@ -34,7 +34,7 @@ Commands:
   test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
   interop [NAME]  Install servers of other people and run the checks against them, or those
                   whose names hold NAME
-  component       Build target/component/urlpool.wasm, and the guest that tests run beside it;
+  component       Build target/component/urlpool.wasm, and the guests that tests run beside it;
                   print its size and how long instantiating it takes
   bench           Measure urlpool beside native clients and other guest libraries
   soak            Make a million requests; fail when memory, sockets or tables have grown
@@ -116,7 +116,7 @@ fn run(console: &Console) -> Result<()> {
                 Some((first, _)) => bail!(Usage(format!("test: `{first}`: arguments for cargo test go behind `--`"))),
             };
             build_component(&workspace, console)?;
-            console.step("guest of the tests", || component::build_guest(&workspace, console))?;
+            console.step("guests of the tests", || component::build_guests(&workspace, console))?;
             console.step("tests", || ci::test(passed_on, &workspace))
         }
         "interop" => {
