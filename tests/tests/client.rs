@@ -95,7 +95,7 @@ async fn a_retry_stands_in_the_history_and_the_figures() -> Result<()> {
 async fn a_body_beyond_a_limit_is_too_large_however_it_is_limited() -> Result<()> {
     let server = Server::replies([ok("longer than that")]).await?;
     let told = run("a body that is too large", server.url("/")).await?;
-    ensure!(told == "TooLarge TooLarge", "{told}");
+    ensure!(told == "200 OK TooLarge TooLarge", "{told}");
     Ok(())
 }
 

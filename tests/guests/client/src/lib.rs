@@ -139,9 +139,10 @@ fn a_retry(url: &str) -> Told {
 
 fn a_body_that_is_too_large(url: &str) -> Told {
     let pool = Pool::new();
-    let at_once = pool.get(url).max_body(10).send().err().ok_or("no error")?;
+    let response = pool.get(url).max_body(10).send()?;
+    let limited = response.bytes().err().ok_or("no error")?;
     let read = pool.get(url).send()?.bytes_within(10).err().ok_or("no error")?;
-    Ok(format!("{:?} {:?}", at_once.kind(), read.kind()))
+    Ok(format!("{} {:?} {:?}", response.status(), limited.kind(), read.kind()))
 }
 
 fn a_body_that_is_cut(url: &str) -> Told {
