@@ -7,6 +7,7 @@
 mod certificates;
 mod check;
 mod checks;
+mod consumers;
 mod daemon;
 mod folder;
 mod haproxy;
@@ -15,7 +16,10 @@ mod need;
 mod nghttpd;
 mod nginx;
 mod port;
+mod program;
 mod run;
+mod runtimes;
+mod stock;
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use urlpool_packages::{Set, on_path};
 
@@ -18,6 +18,18 @@ pub(crate) enum Need {
     MultipartPython,
     /// Node, with parsers of multipart forms.
     MultipartNode,
+    /// componentize-py.
+    ComponentizePy,
+    /// jco, and Node beside it.
+    Jco,
+    /// Python with a wasmtime of its own.
+    WasmtimePy,
+    /// The command of wasmtime.
+    Wasmtime,
+    /// The command of Spin.
+    Spin,
+    /// Our own command line.
+    Urlpool,
 }
 
 /// What brings a program.
@@ -27,11 +39,27 @@ enum Source {
     Debian(&'static str),
     /// Pinned packages of Python or Node, into a folder of their own.
     Set(Set),
+    /// A person, as this says.
+    Hand(&'static str),
+    /// This workspace; `cargo xtask interop` builds it.
+    Ours,
 }
 
 impl Need {
-    const ALL: [Self; 6] =
-        [Self::Nginx, Self::Haproxy, Self::Nghttpd, Self::Httpbin, Self::MultipartPython, Self::MultipartNode];
+    const ALL: [Self; 12] = [
+        Self::Nginx,
+        Self::Haproxy,
+        Self::Nghttpd,
+        Self::Httpbin,
+        Self::MultipartPython,
+        Self::MultipartNode,
+        Self::ComponentizePy,
+        Self::Jco,
+        Self::WasmtimePy,
+        Self::Wasmtime,
+        Self::Spin,
+        Self::Urlpool,
+    ];
 
     /// What it is called on the command line.
     pub(crate) fn program(self) -> &'static str {
@@ -42,6 +70,12 @@ impl Need {
             Self::Httpbin => "gunicorn",
             Self::MultipartPython => "python",
             Self::MultipartNode => "node",
+            Self::ComponentizePy => "componentize-py",
+            Self::Jco => "jco",
+            Self::WasmtimePy => "python",
+            Self::Wasmtime => "wasmtime",
+            Self::Spin => "spin",
+            Self::Urlpool => "urlpool",
         }
     }
 
@@ -53,6 +87,12 @@ impl Need {
             Self::Httpbin => Source::Set(Set::HTTPBIN),
             Self::MultipartPython => Source::Set(Set::MULTIPART_PYTHON),
             Self::MultipartNode => Source::Set(Set::MULTIPART_NODE),
+            Self::ComponentizePy => Source::Set(Set::COMPONENTIZE_PY),
+            Self::Jco => Source::Set(Set::JCO),
+            Self::WasmtimePy => Source::Set(Set::WASMTIME_PY),
+            Self::Wasmtime => Source::Hand("`cargo xtask interop --with-wasmtime` builds it, in twenty minutes"),
+            Self::Spin => Source::Hand("no registry has it; see https://spinframework.dev"),
+            Self::Urlpool => Source::Ours,
         }
     }
 
@@ -61,6 +101,12 @@ impl Need {
         match self.source() {
             Source::Debian(_) => on_path(self.program()),
             Source::Set(set) => set.program(self.program()),
+            Source::Hand(_) => on_path(self.program()).or_else(|| built(self.program())),
+            // Beside this very program.
+            Source::Ours => {
+                let file = std::env::current_exe().ok()?.with_file_name(self.program());
+                file.is_file().then_some(file)
+            }
         }
     }
 }
@@ -73,8 +119,16 @@ impl fmt::Display for Need {
             Source::Set(set) => {
                 write!(f, "the set {} is missing (it needs {})", set.name(), set.kind().wants())
             }
+            Source::Hand(how) => write!(f, "{} is missing ({how})", self.program()),
+            Source::Ours => write!(f, "{} is not built (`cargo build -p urlpool-cli`)", self.program()),
         }
     }
+}
+
+/// One that `cargo xtask interop` has built here.
+fn built(program: &str) -> Option<PathBuf> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/wasmtime/bin").join(program);
+    file.is_file().then_some(file)
 }
 
 /// What would bring all programs that are not there, each once: `debian PACKAGE` or `set NAME`, what others need first.
@@ -92,6 +146,8 @@ pub(crate) fn missing() -> Vec<String> {
                 }
                 sets.insert(set.name());
             }
+            // Nothing that could be installed in passing.
+            Source::Hand(_) | Source::Ours => {}
         }
     }
     let packages = packages.into_iter().map(|package| format!("debian {package}"));

@@ -33,7 +33,7 @@ Commands:
   demo            Build everything and show what urlpool does, on a loopback server
   test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
   interop [NAME]  Install servers of other people and run the checks against them, or those
-                  whose names hold NAME
+                  whose names hold NAME; with --with-wasmtime, build wasmtime's command for them
   component       Build target/component/urlpool.wasm, and the guests that tests run beside it;
                   print its size and how long instantiating it takes
   bench           Measure urlpool beside native clients and other guest libraries

@@ -16,7 +16,8 @@ async fn main(request: http::Request<http::Body>) -> Result<http::Response<http:
     let upstreams: Vec<_> = upstreams.split_whitespace().collect();
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
 
-    let retry = Retry::default().with_statuses([502, 503]).with_backoff(Duration::from_millis(10), Duration::from_millis(50));
+    let retry =
+        Retry::default().with_statuses([502, 503]).with_backoff(Duration::from_millis(10), Duration::from_millis(50));
     let pool = Pool::builder()
         .retry(retry)
         .timeouts(Timeouts::default().with_total(Duration::from_millis(800)))

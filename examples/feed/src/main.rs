@@ -1,11 +1,11 @@
 //! Reads feeds side by side with work of its own, posts a file, and tells what went wrong by kind.
 //!
 //! ```sh
-//! feed http://127.0.0.1:8000/ http://127.0.0.1:1/
+//! feed http://127.0.0.1:8000/ http://127.0.0.1:1/ notes.txt
 //! ```
 //!
-//! The first URL is that of a site with feeds, the second one of a place that refuses connections. A file `notes.txt` that the
-//! host lets it see is posted too.
+//! The first URL is that of a site with feeds, the second one of a place that refuses connections. The file is posted; the host
+//! has to let this program see it.
 
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let site = args.next().context("the URL of a site is missing")?;
     let refusing = args.next().context("the URL of a place that refuses is missing")?;
+    let file = args.next().context("the path of a file is missing")?;
 
     let retry = Retry::default().with_statuses([503]).with_backoff(Duration::from_millis(1), Duration::from_millis(1));
     let pool = Pool::builder().slots(4).retry(retry).build()?;
@@ -39,14 +40,10 @@ fn main() -> Result<()> {
     })?;
 
     // Streamed from where the host has it: this program never holds it.
-    match urlpool::open("notes.txt") {
-        Ok(notes) => {
-            let form = Form::new().field("by", "feed").file_stream("file", "notes.txt", "text/plain", notes);
-            let posted = pool.post(format!("{site}upload")).form(form).send()?.error_for_status()?;
-            println!("posted: {}", posted.text()?);
-        }
-        Err(error) => println!("not posted: {error}"),
-    }
+    let content = urlpool::open(&file)?;
+    let form = Form::new().field("by", "feed").file_stream("file", "notes.txt", "text/plain", content);
+    let posted = pool.post(format!("{site}upload")).form(form).send()?.error_for_status()?;
+    println!("posted: {}", posted.text()?);
 
     let quick = Timeouts::default().with_total(Duration::from_millis(200));
     tell("refused", pool.get(&refusing).send());

@@ -1,9 +1,11 @@
 //! All checks, by area.
 
 mod answers;
+mod consumers;
 mod faults;
 mod http2;
 mod reuse;
+mod spin;
 mod tls;
 
 use std::path::Path;
@@ -15,7 +17,16 @@ use crate::check::Check;
 
 /// Every check, in the order in which they are begun: the long ones first.
 pub(crate) fn all() -> Vec<Check> {
-    [answers::checks(), faults::checks(), reuse::checks(), tls::checks(), http2::checks()].concat()
+    [
+        consumers::checks(),
+        spin::checks(),
+        answers::checks(),
+        faults::checks(),
+        reuse::checks(),
+        tls::checks(),
+        http2::checks(),
+    ]
+    .concat()
 }
 
 /// Writes a file of so many MiB that never repeats itself, and gives its SHA-256.
