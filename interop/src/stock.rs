@@ -19,7 +19,7 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::p2::bindings::Command;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::{DirPerms, FilePerms, ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
@@ -33,9 +33,9 @@ pub(crate) async fn run(component: &Path, arguments: &[&str], folder: &Path) -> 
     let (stdout, stderr) = (MemoryOutputPipe::new(OUTPUT), MemoryOutputPipe::new(OUTPUT));
     let mut wasi = WasiCtxBuilder::new();
     wasi.arg("command").args(arguments).stdout(stdout.clone()).stderr(stderr.clone());
-    wasi.preopened_dir(folder, ".", DirPerms::all(), FilePerms::all())?;
+    wasi.preopened_dir(folder, ".", FsPerms::ReadOnly).map_err(told)?;
     let mut store = Store::new(engine()?, State::new(&mut wasi));
-    let command = Command::instantiate_async(&mut store, &component, &linker()?).await?;
+    let command = Command::instantiate_async(&mut store, &component, &linker()?).await.map_err(told)?;
     let ended = command.wasi_cli_run().call_run(&mut store).await;
     let text = |pipe: MemoryOutputPipe| String::from_utf8_lossy(&pipe.contents()).into_owned();
     let (success, trap) = match ended {
@@ -48,7 +48,7 @@ pub(crate) async fn run(component: &Path, arguments: &[&str], folder: &Path) -> 
 /// Serves a handler, each request in an instance of its own, until what is returned is dropped.
 pub(crate) async fn serve(component: &Path, variables: &[(&str, String)]) -> Result<(SocketAddr, Serving)> {
     let component = compiled(component).await?;
-    let handler = ProxyPre::new(linker()?.instantiate_pre(&component)?)?;
+    let handler = ProxyPre::new(linker()?.instantiate_pre(&component).map_err(told)?).map_err(told)?;
     let variables: Vec<(String, String)> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
@@ -82,9 +82,9 @@ async fn handle(
     wasi.envs(&variables).inherit_stderr();
     let mut store = Store::new(handler.engine(), State::new(&mut wasi));
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
-    let out = store.data_mut().http().new_response_outparam(sender)?;
-    let handler = handler.instantiate_async(&mut store).await?;
+    let request = store.data_mut().http().new_incoming_request(Scheme::Http, request).map_err(told)?;
+    let out = store.data_mut().http().new_response_outparam(sender).map_err(told)?;
+    let handler = handler.instantiate_async(&mut store).await.map_err(told)?;
     // It goes on after its answer has begun.
     let handling =
         tokio::spawn(async move { handler.wasi_http_incoming_handler().call_handle(&mut store, request, out).await });
@@ -92,7 +92,7 @@ async fn handle(
         Ok(answer) => Ok(answer?),
         Err(_) => match handling.await? {
             Ok(()) => Err(anyhow!("the handler answered nothing")),
-            Err(error) => Err(anyhow!("{error:?}")),
+            Err(error) => Err(told(error)),
         },
     }
 }
@@ -110,8 +110,8 @@ async fn compiled(file: &Path) -> Result<Component> {
 
 fn linker() -> Result<Linker<State>> {
     let mut linker = Linker::new(engine()?);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(told)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(told)?;
     Ok(linker)
 }
 
@@ -126,6 +126,11 @@ fn engine() -> Result<&'static Engine> {
         Engine::new(&config).map_err(|error| format!("{error:?}"))
     });
     engine.as_ref().map_err(|error| anyhow!("{error}"))
+}
+
+/// An error of the engine with all its causes, as one of ours.
+fn told(error: wasmtime::Error) -> anyhow::Error {
+    anyhow!("{error:?}")
 }
 
 struct State {

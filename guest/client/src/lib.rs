@@ -119,3 +119,8 @@ pub fn get(url: impl AsRef<str>) -> Result<Response> {
     }
     POOL.with(|pool| pool.get(url)).send()
 }
+
+/// The page about Rust, whose snippets are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/rust.md")]
+struct Page;

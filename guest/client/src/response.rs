@@ -98,7 +98,8 @@ impl Response {
     /// # Errors
     ///
     /// As [`bytes_within`](Self::bytes_within).
-    pub fn bytes(&self) -> Result<Vec<u8>, Error> {
+    // By value, or that of `Read`, where it is in scope, would be meant instead.
+    pub fn bytes(self) -> Result<Vec<u8>, Error> {
         self.bytes_within(WHOLE)
     }
 
@@ -117,7 +118,7 @@ impl Response {
     /// # Errors
     ///
     /// As [`text_within`](Self::text_within).
-    pub fn text(&self) -> Result<String, Error> {
+    pub fn text(self) -> Result<String, Error> {
         self.text_within(WHOLE)
     }
 
@@ -136,8 +137,8 @@ impl Response {
     ///
     /// [`Malformed`](ErrorKind::Malformed) when it is not JSON of that type, otherwise as [`bytes_within`](Self::bytes_within).
     #[cfg(feature = "json")]
-    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.bytes()?).map_err(|error| {
+    pub fn json<T: serde::de::DeserializeOwned>(self) -> Result<T, Error> {
+        serde_json::from_slice(&self.bytes_within(WHOLE)?).map_err(|error| {
             Error::with_source(
                 ErrorKind::Malformed,
                 format!("{}: not the JSON it was read as: {error}", self.url()),

@@ -1,6 +1,7 @@
 //! The examples that use the client, in three languages, on each host: the same component, the same outcome.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +11,7 @@ use urlpool_conformance::reply::{ok, stall, status};
 use urlpool_conformance::{Request, Rig, Server, Until};
 
 use crate::check::checks;
-use crate::consumers::Consumer;
+use crate::consumers::{Consumer, root};
 use crate::folder::Folder;
 use crate::need::Need;
 use crate::runtimes::{Runtime, Serving, urlpool_run};
@@ -40,6 +41,7 @@ checks! { "consumers", PATIENCE;
     [Need::Urlpool] the_edge_function_is_served_by_urlpool;
     [Need::Urlpool] many_instances_of_the_edge_function_share_the_caps_of_urlpool;
     [Need::Urlpool, Need::Jco, Need::ComponentizePy] what_the_host_denies_is_one_clear_error_in_each_language;
+    [] the_snippets_of_the_pages_stand_in_the_examples;
 }
 
 async fn the_api_client_in_javascript_runs_on_urlpool(_: &Rig) -> Result<()> {
@@ -171,6 +173,29 @@ async fn what_the_host_denies_is_one_clear_error_in_each_language(_: &Rig) -> Re
     Ok(())
 }
 
+/// What of `docs/rust.md` stands in no example is compiled by the tests of the crate `urlpool`.
+async fn the_snippets_of_the_pages_stand_in_the_examples(_: &Rig) -> Result<()> {
+    let pages: [(&str, &[(&str, &str)]); 3] = [
+        ("docs/rust.md", &[("rust,ignore", "examples/feed/src/main.rs")]),
+        ("docs/python.md", &[("python", "examples/crawler/crawler.py"), ("wit", "examples/crawler/wit/world.wit")]),
+        ("docs/javascript.md", &[("js", "examples/api/api.js"), ("wit", "examples/api/wit/world.wit")]),
+    ];
+    let read = |file: &str| fs::read_to_string(root().join(file)).with_context(|| file.to_owned());
+    for (page, languages) in pages {
+        let text = read(page)?;
+        for (language, example) in languages {
+            let source = read(example)?;
+            let begins = format!("```{language}\n");
+            let snippets: Vec<_> = text.split(&begins).skip(1).filter_map(|rest| rest.split("```").next()).collect();
+            ensure!(!snippets.is_empty(), "{page}: no snippet in {language}");
+            for snippet in snippets {
+                ensure!(source.contains(snippet), "{page}: not in {example}:\n{snippet}");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Runs a command of the examples on a host, and holds what it says and what the site saw.
 async fn runs(consumer: Consumer, runtime: Runtime) -> Result<()> {
     let component = consumer.composed().await?;
@@ -199,7 +224,10 @@ async fn runs(consumer: Consumer, runtime: Runtime) -> Result<()> {
                 .contains("name=\"report\"; filename=\"pages.json\"\r\nContent-Type: application/json\r\n\r\n{"),
             "{posted:?}"
         ),
-        Consumer::Api => ensure!(posted.header("authorization") == Some("Bearer secret"), "{posted:?}"),
+        Consumer::Api => ensure!(
+            posted.header("authorization") == Some("Bearer secret") && posted.text() == "{\"name\":\"a new one\"}",
+            "{posted:?}"
+        ),
         Consumer::Edge => unreachable!("it is served"),
     }
     match runtime.reuses() {
@@ -251,7 +279,7 @@ async fn site() -> Result<Server> {
             ("GET", "/items?page=1") => items(1, Some(2)),
             ("GET", "/items?page=2") => items(2, Some(3)),
             ("GET", "/items?page=3") => items(3, None),
-            ("POST", "/items") => ok(&request.body).header("content-type", "application/json"),
+            ("POST", "/items") => json(json!({"name": "a new one"})),
             ("POST", "/upload") => ok("thanks"),
             ("GET", "/slow") => stall(),
             ("GET", "/large") => ok("x".repeat(200_000)),

@@ -140,9 +140,10 @@ fn a_retry(url: &str) -> Told {
 fn a_body_that_is_too_large(url: &str) -> Told {
     let pool = Pool::new();
     let response = pool.get(url).max_body(10).send()?;
+    let status = response.status();
     let limited = response.bytes().err().ok_or("no error")?;
     let read = pool.get(url).send()?.bytes_within(10).err().ok_or("no error")?;
-    Ok(format!("{} {:?} {:?}", response.status(), limited.kind(), read.kind()))
+    Ok(format!("{status} {:?} {:?}", limited.kind(), read.kind()))
 }
 
 fn a_body_that_is_cut(url: &str) -> Told {
