@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::component::{self, Build};
 use crate::console::{self, Console};
 use crate::workspace::{self, Workspace};
-use crate::{dependencies, interop, paths, semver};
+use crate::{dependencies, fuzz, interop, paths, semver};
 
 /// Runs every check until one fails, and tells what each took.
 pub(crate) fn run(workspace: &Workspace, console: &Console) -> Result<()> {
@@ -64,7 +64,7 @@ type Check = fn(&Workspace, &Console) -> Result<()>;
 
 // What needs no compiler first, then what only checks, then what runs. Clippy and rustdoc read the
 // same metadata of the dependencies; the tests, the demo and the measure share the code built from them.
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 12] = [
     ("formatting", |workspace, _| workspace::run(&mut workspace.cargo(["fmt", "--all", "--check"]))),
     ("paths", paths::check),
     ("dependencies", dependencies::check),
@@ -93,6 +93,10 @@ const CHECKS: [(&str, Check); 11] = [
         workspace::run(cargo.env("RUSTDOCFLAGS", "--deny warnings"))
     }),
     ("tests", |workspace, _| test(&[], workspace)),
+    ("fuzzing", |workspace, console| {
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        fuzz::run(&fuzz::Options { seconds: 3, jobs, ..fuzz::Options::default() }, workspace, console)
+    }),
     ("interop", |workspace, console| interop::run(&[], workspace, console)),
     ("demo", |workspace, _| {
         demo(workspace)?;

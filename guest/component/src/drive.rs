@@ -12,7 +12,7 @@ use std::time::Duration;
 use urlpool_core::exchange::NoSlot;
 use urlpool_core::history::Attempt as Attempted;
 use urlpool_core::slots::Ticket;
-use urlpool_core::{Delivery, Error, Event, Exchange, Instant, Now, Request};
+use urlpool_core::{Delivery, Error, Event, Exchange, Instant, Now, Request, Trace};
 use wasip2::io::poll::{Pollable, poll};
 
 use crate::body::{Incoming, Kept};
@@ -145,6 +145,11 @@ pub(crate) fn wait_for(pollable: &Pollable, until: Option<Instant>) -> bool {
             }
         }
     })
+}
+
+/// What has happened in this exchange so far, in order.
+pub(crate) fn trace(ticket: Ticket) -> Trace {
+    REACTOR.with_borrow(|reactor| reactor.running.get(&ticket).map_or_else(Trace::default, Running::trace))
 }
 
 /// The result of an exchange that has finished; an error comes with the handles that lent a pollable.
@@ -354,13 +359,17 @@ impl Reactor {
         if pollables.is_empty() {
             return Turn::Nothing;
         }
-        let mut ready = poll(&pollables);
         // Hosts name them in any order. What is written of a body goes before the answer to it.
-        ready.sort_unstable();
+        let mut ready = vec![false; places.len()];
+        for place in poll(&pollables) {
+            if let Some(ready) = ready.get_mut(place as usize) {
+                *ready = true;
+            }
+        }
         drop(pollables);
         let now = clock::now();
         let mut moved = Turn::Moved { also: false };
-        for place in ready.into_iter().filter_map(|place| places.get(place as usize).copied()) {
+        for (place, _) in places.into_iter().zip(ready).filter(|(_, ready)| *ready) {
             match place {
                 Place::Attempt(ticket, watched) => self.proceed(ticket, Some(watched), now),
                 Place::Incoming(ticket) => self.proceed(ticket, None, now),

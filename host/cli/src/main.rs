@@ -9,6 +9,7 @@ mod plan;
 mod receive;
 mod script;
 mod send;
+mod trace;
 mod verbose;
 
 use args::{Cli, Command};
