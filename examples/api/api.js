@@ -5,9 +5,9 @@
 // The first URL is that of the API, the second one of a place that refuses connections.
 
 import { getArguments } from 'wasi:cli/environment@0.2.12';
-import { Request } from 'urlpool:client/messages@0.2.0';
-import { Retry, Timeouts } from 'urlpool:client/policy@0.2.0';
-import { Options, Pool } from 'urlpool:client/pool@0.2.0';
+import { Request } from 'urlpool:client/messages@0.2.1';
+import { Retry, Timeouts } from 'urlpool:client/policy@0.2.1';
+import { Options, Pool } from 'urlpool:client/pool@0.2.1';
 
 const MILLISECOND = 1_000_000n;
 const LIMIT = 1 << 20;

@@ -89,6 +89,9 @@ async fn a_retry_stands_in_the_history_and_the_figures() -> Result<()> {
     let server = Server::replies([status(503), ok("")]).await?;
     let told = run("a retry", server.url("/")).await?;
     ensure!(told == "200 OK GET Answered(503) Retry 1", "{told}");
+    let credentials =
+        server.requests().iter().all(|request| request.header("authorization") == Some("Basic dXNlcjpwYXNz"));
+    ensure!(credentials && server.arrivals() == 2, "{:?}", server.requests());
     Ok(())
 }
 

@@ -321,9 +321,10 @@ fn summary(fuzzer: &Fuzzer, results: &[Ran], console: &Console) -> Result<()> {
     eprintln!();
     for ran in results {
         let rate = ran.runs as f64 / ran.time.as_secs_f64();
-        let finding = ran.finding.as_deref().map_or("no finding".to_owned(), |file| {
-            format!("FINDING; cargo xtask fuzz {} --replay {file}", ran.name)
-        });
+        let finding = ran
+            .finding
+            .as_deref()
+            .map_or("no finding".to_owned(), |file| format!("FINDING; cargo xtask fuzz {} --replay {file}", ran.name));
         let line = format!("{:<14}{:>12} runs{rate:>10.0}/s   {finding}", ran.name, ran.runs);
         console.line(ran.finding.is_none(), &line);
     }

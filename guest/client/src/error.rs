@@ -1,4 +1,4 @@
-//! Why a call brought no usable response.
+//! Why a call brought no usable response, and what is told of its course.
 
 use std::fmt;
 use std::io;
@@ -98,6 +98,47 @@ pub struct Attempt {
     pub delay: Duration,
 }
 
+/// One moment of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mark {
+    /// The time since the call began.
+    pub after: Duration,
+    /// The attempt it belongs to, counted from 1.
+    pub attempt: u32,
+    /// What happened.
+    pub what: Milestone,
+}
+
+/// What happened at one moment of a call.
+///
+/// What begins ends: `Queued` by `Granted`, `Sending` by `FirstByte`, that by `BodyEnd`, `Retried` and `Redirected` by the next
+/// `Queued`, and each of them by `Failed` instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Milestone {
+    /// A slot was asked for.
+    Queued,
+    /// It was granted.
+    Granted,
+    /// The request was handed to the host.
+    Sending,
+    /// The host has accepted all of it; missing where the answer came before.
+    Sent,
+    /// The head of the response came, with this status.
+    FirstByte(u16),
+    /// The body of the response ended, or the client gave it up for another attempt.
+    BodyEnd,
+    /// The retry policy begins another attempt after this delay.
+    Retried(Duration),
+    /// The redirect policy begins another attempt after this delay.
+    Redirected(Duration),
+    /// The attempt failed, or the call, or the body of the response.
+    Failed,
+    /// Anything that a later version learns to tell apart.
+    Other(String),
+}
+
 /// How one attempt ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -195,6 +236,11 @@ impl Error {
     /// The attempts that others followed, in order.
     pub fn history(&self) -> Vec<Attempt> {
         self.details().map(|details| Attempt::lift_all(details.history())).unwrap_or_default()
+    }
+
+    /// What happened in the call until it failed, in order.
+    pub fn trace(&self) -> Vec<Mark> {
+        self.details().map(|details| Mark::lift_all(details.trace())).unwrap_or_default()
     }
 
     fn details(&self) -> Option<&wit::Details> {
@@ -317,6 +363,28 @@ impl Attempt {
             },
             delay: Duration::from_nanos(attempt.delay),
         }
+    }
+}
+
+impl Mark {
+    pub(crate) fn lift_all(marks: Vec<wit::Mark>) -> Vec<Self> {
+        let lift = |mark: wit::Mark| Self {
+            after: Duration::from_nanos(mark.after),
+            attempt: mark.attempt,
+            what: match mark.what {
+                wit::Milestone::Queued => Milestone::Queued,
+                wit::Milestone::Granted => Milestone::Granted,
+                wit::Milestone::Sending => Milestone::Sending,
+                wit::Milestone::Sent => Milestone::Sent,
+                wit::Milestone::FirstByte(status) => Milestone::FirstByte(status),
+                wit::Milestone::BodyEnd => Milestone::BodyEnd,
+                wit::Milestone::Retried(delay) => Milestone::Retried(Duration::from_nanos(delay)),
+                wit::Milestone::Redirected(delay) => Milestone::Redirected(Duration::from_nanos(delay)),
+                wit::Milestone::Failed => Milestone::Failed,
+                wit::Milestone::Other(what) => Milestone::Other(what),
+            },
+        };
+        marks.into_iter().map(lift).collect()
     }
 }
 

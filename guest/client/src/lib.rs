@@ -91,7 +91,7 @@ mod bindings {
 use bindings::urlpool::client as wit;
 
 pub use body::Body;
-pub use error::{Attempt, Error, ErrorKind, FollowedBy, Outcome, Phase};
+pub use error::{Attempt, Error, ErrorKind, FollowedBy, Mark, Milestone, Outcome, Phase};
 #[cfg(feature = "files")]
 pub use files::open;
 pub use form::Form;

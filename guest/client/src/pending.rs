@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use wasip2::http::types::IncomingBody;
 use wasip2::io::poll::Pollable;
 
-use crate::error::{Attempt, Error};
+use crate::error::{Attempt, Error, Mark};
 use crate::pool::Pool;
 use crate::response::Response;
 use crate::task::{self, Watch};
@@ -68,6 +68,11 @@ impl Pending {
             State::Begun(pending) => Attempt::lift_all(pending.history()),
             State::Failed(_) | State::Over => Vec::new(),
         }
+    }
+
+    /// What happened so far, in order.
+    pub fn trace(&self) -> Vec<Mark> {
+        self.raw().map(|pending| Mark::lift_all(pending.trace())).unwrap_or_default()
     }
 
     /// Waits for the response under any executor: `ready` is to complete once any one of the pollables is ready, and to drop

@@ -164,6 +164,9 @@ pub struct Builder {
     origins: Option<u32>,
     headers: Vec<Result<(HeaderName, HeaderValue), Error>>,
     without_headers: Vec<String>,
+    credentials: Vec<Credentials>,
+    queue: Option<Option<u32>>,
+    trace_context: Option<bool>,
     retry: Option<Retry>,
     redirect: Option<Redirect>,
     timeouts: Option<Timeouts>,
@@ -190,6 +193,12 @@ impl Builder {
         Self { when_full: Some(then), ..self }
     }
 
+    /// Limits the requests that wait for a slot, over all origins; one more fails with
+    /// [`PoolExhausted`](crate::ErrorKind::PoolExhausted). `None`, the default, is no limit.
+    pub fn queue(self, limit: impl Into<Option<u32>>) -> Self {
+        Self { queue: Some(limit.into()), ..self }
+    }
+
     /// Limits the origins that are remembered; the one used least recently is forgotten first. Default: 32.
     pub fn origins(self, limit: u32) -> Self {
         Self { origins: Some(limit), ..self }
@@ -209,6 +218,33 @@ impl Builder {
     pub fn without_header(mut self, name: impl Into<String>) -> Self {
         self.without_headers.push(name.into());
         self
+    }
+
+    /// Sends basic credentials with each request to the origin of `url` that has no `Authorization` of its own, hops included.
+    ///
+    /// They go nowhere else, and replace those set for that origin before.
+    pub fn basic_auth(
+        mut self,
+        url: impl Into<String>,
+        username: impl Into<String>,
+        password: impl Into<String>,
+    ) -> Self {
+        let credentials = Credentials::Basic { url: url.into(), username: username.into(), password: password.into() };
+        self.credentials.push(credentials);
+        self
+    }
+
+    /// Sends a bearer token as [`basic_auth`](Self::basic_auth) sends credentials.
+    pub fn bearer_auth(mut self, url: impl Into<String>, token: impl Into<String>) -> Self {
+        self.credentials.push(Credentials::Bearer { url: url.into(), token: token.into() });
+        self
+    }
+
+    /// Makes each attempt a span of its own in the trace that the `traceparent` of its request names, or in a new one.
+    ///
+    /// As W3C Trace Context asks of whoever takes part in a trace. Default: false.
+    pub fn trace_context(self, enabled: bool) -> Self {
+        Self { trace_context: Some(enabled), ..self }
     }
 
     /// Sets the retry policy. Default: that of [`Retry`].
@@ -257,8 +293,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`InvalidRequest`](crate::ErrorKind::InvalidRequest) when a header cannot be one, or only the host may set it, and for a URL that is not
-    /// an absolute one of http or https.
+    /// [`InvalidRequest`](crate::ErrorKind::InvalidRequest) when a header cannot be one, or only the host may set it, when
+    /// credentials cannot be sent, and for a URL that is not an absolute one of http or https.
     pub fn build(self) -> Result<Pool, Error> {
         let options = wit::Options::new();
         if let Some(slots) = self.slots {
@@ -278,6 +314,18 @@ impl Builder {
             // Text only here, as it is people who write defaults.
             let value = String::from_utf8_lossy(value.as_bytes());
             options.append_header(name.as_str(), &value)?;
+        }
+        for credentials in self.credentials {
+            match credentials {
+                Credentials::Basic { url, username, password } => options.basic_auth(&url, &username, &password)?,
+                Credentials::Bearer { url, token } => options.bearer_auth(&url, &token)?,
+            }
+        }
+        if let Some(limit) = self.queue {
+            options.set_queue(limit);
+        }
+        if let Some(enabled) = self.trace_context {
+            options.set_trace_context(enabled);
         }
         if let Some(retry) = self.retry {
             options.set_retry(&retry.lower());
@@ -308,6 +356,22 @@ impl Builder {
             None => wit::Pool::new(Some(&options)),
         };
         Ok(Pool(Rc::new(pool)))
+    }
+}
+
+/// Credentials for the origin of a URL.
+enum Credentials {
+    Basic { url: String, username: String, password: String },
+    Bearer { url: String, token: String },
+}
+
+/// Without the secrets.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Basic { username, .. } => write!(f, "Basic({username})"),
+            Self::Bearer { .. } => f.write_str("Bearer"),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use wasip2::io::poll::Pollable;
 use wasip2::io::streams::InputStream;
 
 use crate::convert;
-use crate::error::{Attempt, Error, ErrorKind};
+use crate::error::{Attempt, Error, ErrorKind, Mark};
 use crate::task;
 use crate::wit::messages as wit;
 
@@ -73,6 +73,11 @@ impl Response {
     /// The attempts before the one that answered, in order; empty when the first one did.
     pub fn history(&self) -> Vec<Attempt> {
         Attempt::lift_all(self.raw.history())
+    }
+
+    /// What happened in the call so far, in order; the end of the body is the last of it.
+    pub fn trace(&self) -> Vec<Mark> {
+        Mark::lift_all(self.raw.trace())
     }
 
     /// Whether a `Content-Encoding` of this response is undone for the reader.

@@ -19,10 +19,9 @@ pub(crate) fn encode(coding: Coding, body: &[u8], entropy: &mut Entropy) -> Vec<
         Coding::Deflate if raw => written(DeflateEncoder::new(Vec::new(), level), body, DeflateEncoder::finish),
         Coding::Deflate => written(ZlibEncoder::new(Vec::new(), level), body, ZlibEncoder::finish),
         Coding::Br => stored_br(body),
-        Coding::Zstd => compress_to_vec(
-            body,
-            if raw { CompressionLevel::Uncompressed } else { CompressionLevel::Fastest },
-        ),
+        Coding::Zstd => {
+            compress_to_vec(body, if raw { CompressionLevel::Uncompressed } else { CompressionLevel::Fastest })
+        }
     };
     // Which of both a raw stream is cannot be told from its first two bytes, when they are those of zlib.
     match coding {

@@ -127,7 +127,8 @@ fn check_length(input: &[u8]) {
         .split(|byte| matches!(byte, b'\n' | b','))
         .map(|item| std::str::from_utf8(item.trim_ascii()).ok().filter(|text| !text.starts_with('+'))?.parse().ok())
         .collect();
-    let expected = numbers.first().copied().flatten().filter(|first| numbers.iter().all(|number| *number == Some(*first)));
+    let expected =
+        numbers.first().copied().flatten().filter(|first| numbers.iter().all(|number| *number == Some(*first)));
     assert_eq!(headers.content_length(), expected);
     headers.append_received("transfer-encoding", "chunked");
     assert_eq!(headers.content_length(), None);

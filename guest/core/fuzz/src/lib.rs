@@ -8,8 +8,8 @@
 //! happened before.
 
 mod coding;
-mod encode;
 mod codings;
+mod encode;
 mod exchange;
 mod headers;
 mod location;

@@ -83,9 +83,10 @@ impl Redirected {
 
     fn check_hop(&self, base: &Target, location: &[u8], followed: Result<Target, BadLocation>) {
         let status = [301, 302, 303, 307, 308, 300, 304, 305, 200, 503][usize::from(self.status % 10)];
-        let method = [Method::GET, Method::POST, Method::HEAD, Method::PUT, Method::from_bytes(b"post").expect("a token")]
-            [usize::from(self.method % 5)]
-        .clone();
+        let method =
+            [Method::GET, Method::POST, Method::HEAD, Method::PUT, Method::from_bytes(b"post").expect("a token")]
+                [usize::from(self.method % 5)]
+            .clone();
         let (hops, limit) = (u32::from(self.hops % 4), u32::from(self.limit % 4));
         let policy = Redirect::default()
             .with_limit(limit)

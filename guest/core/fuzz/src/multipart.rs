@@ -97,7 +97,8 @@ impl Written {
         let mut upload = Upload::new(encoded.body);
         let length = upload.length();
         assert_eq!(length.is_some(), declared.iter().all(Option::is_some));
-        let lengths = || declared.iter().zip(&streams).map(|(told, stream)| (told.unwrap_or(stream.len()), stream.len()));
+        let lengths =
+            || declared.iter().zip(&streams).map(|(told, stream)| (told.unwrap_or(stream.len()), stream.len()));
         let (short, long) = (lengths().any(|(told, is)| is < told), lengths().any(|(told, is)| is > told));
         let mut sources: Vec<&[u8]> = streams.iter().map(Vec::as_slice).collect();
         // The first time stops somewhere, as an attempt does that fails.
@@ -116,7 +117,10 @@ impl Written {
             assert!(body.starts_with(&begun.unwrap_or_default()), "sent again, and not the same");
             assert!(length.is_none_or(|length| length == body.len() as u64), "{length:?} is not {}", body.len());
             upload.rewind();
-            assert!(send(&mut upload, &mut sources, &mut entropy, usize::MAX) == Ok(body.clone()), "not the same again");
+            assert!(
+                send(&mut upload, &mut sources, &mut entropy, usize::MAX) == Ok(body.clone()),
+                "not the same again"
+            );
             match is_multipart {
                 // More than declared is noticed only where it comes together with the rest.
                 true if long => {}
@@ -158,7 +162,12 @@ impl Part {
                 form.append_stream(&name, filename, streams.len(), told, None).expect("it has the default type");
                 streams.push(content.clone());
                 declared.push(length);
-                Some(Field { name, filename: Some(filename.clone()), content_type: Some(OCTET_STREAM.to_owned()), content })
+                Some(Field {
+                    name,
+                    filename: Some(filename.clone()),
+                    content_type: Some(OCTET_STREAM.to_owned()),
+                    content,
+                })
             }
         }
     }
@@ -199,7 +208,8 @@ fn check_body(body: &[u8], content_type: &str, own: Option<&str>, expected: &[Fi
     assert!(is_boundary(&boundary) && own.is_none_or(|own| own == boundary), "{content_type}");
     // Streams are not searched, as they are not known before they are sent.
     let delimiter = format!("--{boundary}");
-    if expected.iter().any(|field| field.content.windows(delimiter.len()).any(|window| window == delimiter.as_bytes())) {
+    if expected.iter().any(|field| field.content.windows(delimiter.len()).any(|window| window == delimiter.as_bytes()))
+    {
         return;
     }
     let escaped = |text: &str| text.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
@@ -219,7 +229,9 @@ fn check_body(body: &[u8], content_type: &str, own: Option<&str>, expected: &[Fi
 fn boundary_of(content_type: &str) -> String {
     let value = content_type.strip_prefix("multipart/form-data; boundary=").expect("it is multipart");
     match value.strip_prefix('"') {
-        Some(quoted) => quoted.strip_suffix('"').filter(|text| !text.contains(['"', '\\'])).expect("it is quoted").to_owned(),
+        Some(quoted) => {
+            quoted.strip_suffix('"').filter(|text| !text.contains(['"', '\\'])).expect("it is quoted").to_owned()
+        }
         None => {
             // RFC 2045 section 5.1: none of these is in a token.
             assert!(!value.contains(|char: char| " ()<>@,;:\\\"/[]?=".contains(char)), "{value} is no token");

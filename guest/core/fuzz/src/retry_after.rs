@@ -19,7 +19,8 @@ pub fn retry_after_and_delays(input: &[u8]) {
     let wait = retry_after(value, wall);
     let text = value.trim_ascii();
     if !text.is_empty() && text.iter().all(u8::is_ascii_digit) {
-        let seconds = text.iter().fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+        let seconds =
+            text.iter().fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
         assert_eq!(wait, Some(Duration::from_secs(seconds)));
     } else if wait.is_some() {
         // Only dates are left, and each has two colons and begins with a day of the week.

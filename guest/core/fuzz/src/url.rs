@@ -63,7 +63,11 @@ fn check_query(target: &mut Target, pairs: &[(String, String)]) {
     let added = if old.is_empty() || old.ends_with('&') { added } else { added.trim_start_matches('&') };
     let read: Vec<(String, String)> = match pairs {
         [] => Vec::new(),
-        _ => added.split('&').map(|pair| pair.split_once('=').expect("a pair")).map(|(a, b)| (plain(a), plain(b))).collect(),
+        _ => added
+            .split('&')
+            .map(|pair| pair.split_once('=').expect("a pair"))
+            .map(|(a, b)| (plain(a), plain(b)))
+            .collect(),
     };
     assert_eq!(read, pairs);
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures::future::{Either, join3, select};
 use serde::{Deserialize, Serialize};
 use urlpool::http::{self, HeaderMap, HeaderValue, Method};
-use urlpool::{ErrorKind, Form, Phase, Pollable, Pool, Retry, Timeouts, task};
+use urlpool::{ErrorKind, Form, Milestone, Phase, Pollable, Pool, Retry, Timeouts, task};
 
 struct Guest;
 
@@ -129,8 +129,13 @@ fn a_timeout(url: &str) -> Told {
 
 fn a_retry(url: &str) -> Told {
     let retry = Retry::default().with_statuses([503]).with_limit(2);
-    let pool = Pool::builder().retry(retry).seed(1).build()?;
+    let pool = Pool::builder().retry(retry).seed(1).queue(1).basic_auth(url, "user", "pass").build()?;
     let response = pool.get(url).send()?;
+    let trace: Vec<_> = response.trace().into_iter().map(|mark| mark.what).collect();
+    if !matches!(&trace[..], [Milestone::Queued, .., Milestone::Retried(_), Milestone::Queued, .., Milestone::BodyEnd])
+    {
+        return Err(format!("{trace:?}").into());
+    }
     let history = response.history();
     let first = history.first().ok_or("no history")?;
     let stats = pool.stats();

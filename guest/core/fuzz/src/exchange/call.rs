@@ -10,9 +10,7 @@ use urlpool_core::history::{FollowedBy, Outcome};
 use urlpool_core::origin::Scheme;
 use urlpool_core::timeouts::{Deadline, Phase};
 use urlpool_core::upload::{REPLAY, Want};
-use urlpool_core::{
-    Delivery, Entropy, ErrorCode, Event, Exchange, Headers, Instant, Invalid, Now, Origin, Step,
-};
+use urlpool_core::{Delivery, Entropy, ErrorCode, Event, Exchange, Headers, Instant, Invalid, Now, Origin, Step};
 
 use super::settings::Settings;
 use super::shell::{Happening, noise};
@@ -116,7 +114,9 @@ impl Call {
     /// What becomes of this happening in the present step.
     pub(super) fn event(&mut self, happening: Happening, now: Now) -> Option<Event> {
         match (&mut self.state, happening) {
-            (State::Sending, Happening::Answered { status, fields }) => Some(Event::Answered(self.answer(status, fields))),
+            (State::Sending, Happening::Answered { status, fields }) => {
+                Some(Event::Answered(self.answer(status, fields)))
+            }
             (State::Sending, Happening::Failed(code)) => {
                 let code = CODES[usize::from(code) % CODES.len()].clone();
                 Some(Event::Failed(Failure::Failed(code)))
@@ -262,7 +262,10 @@ impl Call {
             if attempt.followed_by == FollowedBy::Redirect {
                 continue;
             }
-            let unsent = matches!(attempt.outcome, Outcome::Failed(ErrorCode::ConnectionRefused | ErrorCode::DestinationNotFound));
+            let unsent = matches!(
+                attempt.outcome,
+                Outcome::Failed(ErrorCode::ConnectionRefused | ErrorCode::DestinationNotFound)
+            );
             let idempotent = matches!(attempt.method.as_str(), "GET" | "HEAD" | "PUT");
             let allowed = self.settings.any_method || self.settings.idempotency_key;
             assert!(unsent || idempotent || allowed, "{attempt:?} is repeated though the server may have acted");
@@ -276,7 +279,10 @@ impl Call {
     fn check_sent(&mut self, outbound: &Outbound, now: Now) {
         let origin = outbound.target.origin();
         assert_eq!(self.slot.as_ref(), Some(origin), "sent without the slot of its origin");
-        assert!(self.settings.total().is_none_or(|total| now.mono < self.begun.after(total)), "sent though the call is over");
+        assert!(
+            self.settings.total().is_none_or(|total| now.mono < self.begun.after(total)),
+            "sent though the call is over"
+        );
         let first = self.first.get_or_insert_with(|| origin.clone());
         self.crossed |= first != origin;
         assert!(!self.crossed || !self.settings.scoped, "the pool is for {first} only");

@@ -17,11 +17,18 @@ use super::settings::Settings;
 /// One thing that may happen to a call; where it does not fit the step at hand, nothing does.
 #[derive(Arbitrary, Debug)]
 pub(super) enum Happening {
-    Answered { status: u8, fields: [u8; 3] },
+    Answered {
+        status: u8,
+        fields: [u8; 3],
+    },
     Failed(u8),
     BodyFailed,
     /// The host takes so many pieces of the request body, each of up to so many bytes.
-    Wrote { pieces: u8, room: u16, waited: bool },
+    Wrote {
+        pieces: u8,
+        room: u16,
+        waited: bool,
+    },
     Chunk(u16),
     End,
     Cut(bool),
