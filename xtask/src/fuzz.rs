@@ -267,7 +267,7 @@ fn fuzz(fuzzer: &Fuzzer, name: &str, seconds: u64, workspace: &Workspace, consol
     let text = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
     let finding = (!good).then(|| {
         let panic = text.lines().skip_while(|line| !line.contains("panicked at")).take(4);
-        panic.for_each(|line| console.note(line));
+        panic.for_each(|line| console.note(&line.chars().take(200).collect::<String>()));
         let file = text.lines().rev().find_map(|line| {
             line.strip_prefix("finding ").or_else(|| Some(line.split_once("Test unit written to ")?.1))
         });

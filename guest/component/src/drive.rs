@@ -221,7 +221,9 @@ struct Reactor {
     last: Ticket,
     running: BTreeMap<Ticket, Running>,
     /// When each is late, the soonest first.
-    deadlines: BTreeSet<(Instant, Ticket)>,
+    ///
+    /// In nanoseconds, since the set is then one of the slots' kind, and its code is in the component once.
+    deadlines: BTreeSet<(u64, Ticket)>,
     /// Those that wait for something of the host's.
     watching: BTreeSet<Ticket>,
     /// Those that have finished since somebody looked.
@@ -281,10 +283,10 @@ impl Reactor {
         let (before, after) = running.renew_deadline();
         if before != after {
             if let Some(before) = before {
-                self.deadlines.remove(&(before, ticket));
+                self.deadlines.remove(&(before.as_nanos(), ticket));
             }
             if let Some(after) = after {
-                self.deadlines.insert((after, ticket));
+                self.deadlines.insert((after.as_nanos(), ticket));
             }
         }
         if running.subscribe() {
@@ -301,7 +303,7 @@ impl Reactor {
     fn forget(&mut self, ticket: Ticket) -> Option<Running> {
         let running = self.running.remove(&ticket)?;
         if let Some(noted) = running.noted_deadline() {
-            self.deadlines.remove(&(noted, ticket));
+            self.deadlines.remove(&(noted.as_nanos(), ticket));
         }
         self.watching.remove(&ticket);
         Some(running)
@@ -329,7 +331,7 @@ impl Reactor {
     ///
     /// When it may `block`, it waits until something is ready, but no longer than the nearest deadline and `until`.
     fn turn(&mut self, also: &[&Pollable], until: Option<Instant>, block: bool) -> Turn {
-        let nearest = self.deadlines.first().map(|(at, _)| *at).into_iter().chain(until).min();
+        let nearest = self.deadlines.first().map(|(at, _)| Instant::from_nanos(*at)).into_iter().chain(until).min();
         if let Some(at) = nearest.filter(|_| block)
             && self.timer.as_ref().is_none_or(|(set, _)| *set > at)
         {
@@ -397,7 +399,7 @@ impl Reactor {
     /// Tells those whose deadline has passed.
     fn expire(&mut self, now: Now) {
         let late: Vec<Ticket> =
-            self.deadlines.iter().take_while(|(at, _)| *at <= now.mono).map(|(_, ticket)| *ticket).collect();
+            self.deadlines.iter().take_while(|(at, _)| *at <= now.mono.as_nanos()).map(|(_, ticket)| *ticket).collect();
         for ticket in late {
             if let Some(running) = self.running.get(&ticket).filter(|running| !running.has_slot()) {
                 running.give_up_place(ticket);

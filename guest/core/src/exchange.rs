@@ -253,8 +253,11 @@ impl Exchange {
     /// Takes note that the host accepted all of the body.
     pub fn sent(&mut self, now: Now) {
         if let State::Sending(attempt) = &mut self.state {
+            let again = attempt.is_sent();
             attempt.sent(now.mono);
-            self.mark(Milestone::Sent, now);
+            if !again {
+                self.mark(Milestone::Sent, now);
+            }
         }
     }
 

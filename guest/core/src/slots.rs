@@ -3,7 +3,7 @@
 //! A slot is a permit, not a connection: the guest limits how many requests to an origin are in
 //! flight, and the host owns the sockets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::origin::Origin;
 
@@ -67,7 +67,8 @@ struct Place {
     in_use: u32,
     /// How many of those in use belong to a delivered response.
     held: u32,
-    waiting: BTreeMap<u64, Ticket>,
+    /// Each with its place in the queue. A set of pairs, as the shell has one too: the code of a map weighs some 5 KB.
+    waiting: BTreeSet<(u64, Ticket)>,
     /// Its key in `Slots::idle`, while it is there.
     idle_since: Option<u64>,
 }
@@ -140,7 +141,7 @@ impl Slots {
             self.in_flight += 1;
             State::Granted
         } else {
-            place.waiting.insert(sequence, ticket);
+            place.waiting.insert((sequence, ticket));
             State::Waiting(sequence)
         };
         let before = self.tickets.insert(ticket, Holder { origin: origin.clone(), state });
@@ -168,7 +169,7 @@ impl Slots {
         let place = self.places.get_mut(&holder.origin)?;
         let next = match holder.state {
             State::Waiting(sequence) => {
-                place.waiting.remove(&sequence);
+                place.waiting.remove(&(sequence, ticket));
                 None
             }
             State::Granted | State::Held => {
@@ -199,12 +200,12 @@ impl Slots {
     /// Ends the queue for good, and returns all who waited in the order they came. Slots in use stay so until they are released.
     pub fn close(&mut self) -> Vec<Ticket> {
         self.closed = true;
-        let mut waiting = BTreeMap::new();
+        let mut waiting = BTreeSet::new();
         for place in self.places.values_mut() {
             // One by one: appending a map brings a sort along, which weighs more than it saves.
             waiting.extend(std::mem::take(&mut place.waiting));
         }
-        let waiting: Vec<Ticket> = waiting.into_values().collect();
+        let waiting: Vec<Ticket> = waiting.into_iter().map(|(_, ticket)| ticket).collect();
         for ticket in &waiting {
             self.tickets.remove(ticket);
         }

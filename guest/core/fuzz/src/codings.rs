@@ -87,7 +87,7 @@ impl Name {
 }
 
 /// What a reader got, and how it ended.
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 struct Got {
     bytes: Vec<u8>,
     cause: Option<Cause>,
@@ -129,10 +129,10 @@ impl Body {
         // Once the declared length came, nothing more is asked for; what comes with it all the same is an error.
         let asked = length.is_none_or(|length| length >= encoded.len() as u64);
         if asked && !by_ratio(&whole) && !by_ratio(&pieces) {
-            match applied.len() {
-                0 | 1 => assert_eq!(whole.cause, pieces.cause),
-                // Which stage meets its error first depends on the pieces as well.
-                _ => assert_eq!(whole.cause.is_some(), pieces.cause.is_some(), "{whole:?} {pieces:?}"),
+            match &applied[..] {
+                // Which stage meets its error first depends on the pieces as well, and so does how much br gives before one.
+                [Coding::Br] | [_, _, ..] => assert_eq!(whole.cause.is_some(), pieces.cause.is_some()),
+                _ => assert_eq!(whole.cause, pieces.cause),
             }
         }
         assert!(whole.bytes.starts_with(&pieces.bytes) || pieces.bytes.starts_with(&whole.bytes));
@@ -172,7 +172,7 @@ impl Body {
                     assert!(matches!(pieces.cause, Some(Cause::Undecodable { .. })));
                     assert!(body.starts_with(&pieces.bytes) || pieces.bytes.starts_with(&body));
                 }
-                Decoded::Much(body) => assert!(pieces.bytes.starts_with(&body)),
+                Decoded::Much(body) => assert!(pieces.cause.is_some() || pieces.bytes.starts_with(&body)),
             }
         }
     }

@@ -20,7 +20,14 @@ pub(crate) fn encode(coding: Coding, body: &[u8], entropy: &mut Entropy) -> Vec<
         Coding::Deflate => written(ZlibEncoder::new(Vec::new(), level), body, ZlibEncoder::finish),
         Coding::Br => stored_br(body),
         Coding::Zstd => {
-            compress_to_vec(body, if raw { CompressionLevel::Uncompressed } else { CompressionLevel::Fastest })
+            let level = if raw { CompressionLevel::Uncompressed } else { CompressionLevel::Fastest };
+            let mut frame = compress_to_vec(body, level);
+            if drawn & 1 << 33 == 0 {
+                // RFC 8878 section 3.1.1.1: with a size of four bytes behind the window, which this encoder leaves out.
+                frame[4] |= 0x80;
+                frame.splice(6..6, (body.len() as u32).to_le_bytes());
+            }
+            frame
         }
     };
     // Which of both a raw stream is cannot be told from its first two bytes, when they are those of zlib.

@@ -9,6 +9,7 @@ use urlpool_core::failure::Failure;
 use urlpool_core::history::{FollowedBy, Outcome};
 use urlpool_core::origin::Scheme;
 use urlpool_core::timeouts::{Deadline, Phase};
+use urlpool_core::trace::{Milestone, Trace};
 use urlpool_core::upload::{REPLAY, Want};
 use urlpool_core::{Delivery, Entropy, ErrorCode, Event, Exchange, Headers, Instant, Invalid, Now, Origin, Step};
 
@@ -170,6 +171,7 @@ impl Call {
                 }
                 end => {
                     assert!(delivery.is_ended(), "it holds its slot after the end");
+                    check_trace(&delivery.trace(), true);
                     let bodiless = delivery.status() == 204 || delivery.status() == 304;
                     if let Read::End = end {
                         let all = match self.served.declared {
@@ -213,13 +215,16 @@ impl Call {
         match step {
             Step::Finish(Ok(delivery)) => {
                 assert_eq!((deadline, delivery.history()), (None, self.exchange.history()));
+                assert_eq!(*self.exchange.trace(), Trace::default(), "its result has it");
                 assert_eq!(delivery.url(), self.url);
                 assert!(delivery.is_ended() || !self.settings.whole, "the whole body was asked for");
+                check_trace(&delivery.trace(), delivery.is_ended());
             }
             Step::Finish(Err(error)) => {
                 assert_eq!((deadline, &*error.history), (None, self.exchange.history()));
                 assert_eq!(error.elapsed, now.mono.since(self.begun));
                 assert!(!error.to_string().contains("hunter2"), "{error}");
+                check_trace(&error.trace, true);
             }
             Step::Acquire(_) | Step::Send(_) | Step::Collect { .. } => {
                 let deadline = deadline.expect("what has no deadline may wait for ever");
@@ -379,6 +384,31 @@ impl Served {
             _ => None,
         }
     }
+}
+
+/// What begins in a trace ends, and `ended` says whether all of it has; time only grows, and no attempt is left out.
+fn check_trace(trace: &Trace, ended: bool) {
+    let marks = trace.marks();
+    assert_eq!(marks.first().map(|mark| (mark.attempt, mark.what)), Some((1, Milestone::Queued)));
+    for (before, mark) in marks.iter().zip(&marks[1..]) {
+        let follows = match before.what {
+            Milestone::Queued => mark.what == Milestone::Granted,
+            Milestone::Granted => mark.what == Milestone::Sending,
+            Milestone::Sending => matches!(mark.what, Milestone::Sent | Milestone::FirstByte(_)),
+            Milestone::Sent => matches!(mark.what, Milestone::FirstByte(_)),
+            Milestone::FirstByte(_) => mark.what == Milestone::BodyEnd,
+            Milestone::BodyEnd => matches!(mark.what, Milestone::Retried(_) | Milestone::Redirected(_)),
+            Milestone::Failed => matches!(mark.what, Milestone::Retried(_)),
+            Milestone::Retried(_) | Milestone::Redirected(_) => mark.what == Milestone::Queued,
+        };
+        let fails = mark.what == Milestone::Failed && before.what != Milestone::Failed;
+        assert!(follows || fails, "{:?} after {:?}: {marks:?}", mark.what, before.what);
+        assert!(before.after <= mark.after, "{marks:?}");
+        assert_eq!(mark.attempt, before.attempt + u32::from(mark.what == Milestone::Queued), "{marks:?}");
+    }
+    let last = marks.last().map(|mark| mark.what);
+    let open = matches!(last, Some(Milestone::FirstByte(_)));
+    assert!(if ended { matches!(last, Some(Milestone::BodyEnd | Milestone::Failed)) } else { open }, "{marks:?}");
 }
 
 /// The limit of the whole call.

@@ -23,6 +23,7 @@ use shell::{Happening, Shell};
 /// - a stream is sent from its start every time, and never again once its start is gone
 /// - what the server may have acted on is repeated only where the method or the policy allows
 /// - a secret goes to the first origin alone, and to that no more once a hop has left it
+/// - what begins in its trace ends, in order
 /// - a delivered body is what the server sent, and its end is a good one only when all of it came
 pub fn exchange(input: &[u8]) {
     if let Ok(script) = Script::arbitrary_take_rest(arbitrary::Unstructured::new(input)) {

@@ -159,6 +159,7 @@ impl Shell {
                             None
                         }
                         Acquired::Refused => Some(Event::NoSlot(NoSlot::Full)),
+                        Acquired::QueueFull => Some(Event::NoSlot(NoSlot::QueueFull)),
                         Acquired::Closed => Some(Event::NoSlot(NoSlot::Closed)),
                     }
                 }
