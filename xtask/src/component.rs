@@ -74,18 +74,29 @@ pub(crate) fn build(build: &Build, workspace: &Workspace, console: &Console) -> 
     Ok(component.len())
 }
 
-/// Builds the guests that tests run: that of WASI 0.3, and that of the crate for guests.
+/// Builds the guests that tests run: those of WASI 0.3, that of the crate for guests, and those that have a standard library.
 ///
 /// # Errors
 ///
-/// When there is no compiler for them, or they do not compile.
+/// When there is no compiler for them, or one does not compile.
 pub(crate) fn build_guests(workspace: &Workspace, console: &Console) -> Result<()> {
-    for (package, file) in [("urlpool-guest-p3", "guest-p3"), ("urlpool-guest-client", "guest-client")] {
-        let module = compile(package, &Build::default(), workspace, console)?;
-        write_changed(&workspace.join(&format!("target/component/{file}.wasm")), &encode(&module)?)?;
+    for name in ["guest-p3", "guest-p3-app", "guest-client"] {
+        let module = compile(&format!("urlpool-{name}"), &Build::default(), workspace, console)?;
+        write_changed(&workspace.join(&format!("target/component/{name}.wasm")), &encode(&module)?)?;
+    }
+    let toolchain = Toolchain::find(Target::Wasi, workspace, console)?;
+    let manifest = "tests/guests/wasi/Cargo.toml";
+    let args = ["--manifest-path", manifest, "--release", "--locked", "--target-dir", GUESTS];
+    workspace::run(&mut toolchain.build(&args, workspace))?;
+    for name in ["caller", "edge", "get"] {
+        let built = workspace.join(&format!("{GUESTS}/{}/release/guest_{name}.wasm", Target::Wasi.name()));
+        let bytes = std::fs::read(&built).with_context(|| built.display().to_string())?;
+        write_changed(&workspace.join(&format!("target/component/guest-{name}.wasm")), &bytes)?;
     }
     Ok(())
 }
+
+const GUESTS: &str = "target/test-guests";
 
 /// Prints how long instantiating the built component takes.
 pub(crate) fn measure(workspace: &Workspace) -> Result<()> {
@@ -118,8 +129,8 @@ fn compile(package: &str, build: &Build, workspace: &Workspace, console: &Consol
     std::fs::read(&module).with_context(|| module.display().to_string())
 }
 
-/// Flags that keep this machine's paths out of the component, which is then the same wherever it is built.
-fn remapped_paths(sysroot: &Path, workspace: &Workspace) -> OsString {
+/// Flags that keep this machine's paths out of what is built, which is then the same wherever that is.
+pub(crate) fn remapped_paths(sysroot: &Path, workspace: &Workspace) -> OsString {
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
         let home = std::env::home_dir()?;
         Some(home.join(".cargo"))

@@ -8,6 +8,7 @@ mod component;
 mod console;
 mod debian;
 mod dependencies;
+mod dist;
 mod fuzz;
 mod interop;
 mod licence;
@@ -50,6 +51,9 @@ Single checks of ci:
   semver          The WIT package fits the one released last
 
 For a release:
+  dist [--no-program]
+                  Build everything that is handed out into target/dist: the component with each set of
+                  features, the WIT package, the program, checksums and a manifest; print the sizes
   release-wit     Keep a copy of wit/ as the released version it names
 
 Options of fuzz:
@@ -134,6 +138,7 @@ fn run(console: &Console) -> Result<()> {
             build_component(&workspace, console)?;
             console.step("interop", || interop::run(rest, &workspace, console))
         }
+        "dist" => dist::run(&dist_options(rest)?, &workspace, console),
         "fuzz" => fuzz::run(&fuzz_options(rest)?, &workspace, console),
         "bench" => bench::run(rest, &workspace, console),
         "soak" => bench::soak(rest, &workspace, console),
@@ -195,6 +200,17 @@ fn component_options(args: &[String]) -> Result<component::Options> {
             options.build.features.push(list.to_owned());
         } else {
             bail!(Usage(format!("component: `{arg}` is no option; see `cargo xtask help`")));
+        }
+    }
+    Ok(options)
+}
+
+fn dist_options(args: &[String]) -> Result<dist::Options> {
+    let mut options = dist::Options::default();
+    for arg in args {
+        match arg.as_str() {
+            "--no-program" => options.program = false,
+            _ => bail!(Usage(format!("dist: `{arg}` is no option; see `cargo xtask help`"))),
         }
     }
     Ok(options)

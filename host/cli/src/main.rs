@@ -2,11 +2,14 @@
 
 mod args;
 mod component;
+mod compose;
 mod demo;
+mod denied;
 mod form;
 mod origin;
 mod plan;
 mod receive;
+mod run;
 mod script;
 mod send;
 mod trace;
@@ -39,6 +42,8 @@ fn run(command: &Command) -> anyhow::Result<u8> {
     let code = match command {
         Command::Send(args) => runtime.block_on(send::run(args)),
         Command::Script(args) => runtime.block_on(script::run(args)),
+        Command::Run(args) => runtime.block_on(run::run(args)),
+        Command::Compose(args) => compose::run(args),
         Command::Demo => runtime.block_on(demo::run()),
         Command::Component(args) => runtime.block_on(component::run(args)),
         Command::Wit => component::wit(),
