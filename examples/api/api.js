@@ -85,24 +85,32 @@ function tell(what, send) {
 
 export const run = {
   run() {
-    const [url, refusing] = getArguments().slice(-2);
-    const api = new Api(url);
-    console.log([...api.items()].join(', '));
-    const added = api.add({ name: 'a new one' });
-    console.log(`added: ${JSON.stringify(added)}`);
-
-    tell('refused', () => new Pool(undefined).send(Request.create({ tag: 'get' }, refusing)));
-    tell('slow', () => {
-      const request = api.pool.request({ tag: 'get' }, 'slow');
-      const quick = new Timeouts();
-      quick.setTotal(200n * MILLISECOND);
-      request.setTimeouts(quick);
-      return api.pool.send(request);
-    });
-    tell('large', () => {
-      const request = api.pool.request({ tag: 'get' }, 'large');
-      request.setMaxBody(65_536n);
-      return api.pool.send(request);
-    });
+    try {
+      program(...getArguments().slice(-2));
+    } catch (failure) {
+      console.error(failure.payload?.message ?? failure);
+      throw undefined;
+    }
   },
 };
+
+function program(url, refusing) {
+  const api = new Api(url);
+  console.log([...api.items()].join(', '));
+  const added = api.add({ name: 'a new one' });
+  console.log(`added: ${JSON.stringify(added)}`);
+
+  tell('refused', () => new Pool(undefined).send(Request.create({ tag: 'get' }, refusing)));
+  tell('slow', () => {
+    const request = api.pool.request({ tag: 'get' }, 'slow');
+    const quick = new Timeouts();
+    quick.setTotal(200n * MILLISECOND);
+    request.setTimeouts(quick);
+    return api.pool.send(request);
+  });
+  tell('large', () => {
+    const request = api.pool.request({ tag: 'get' }, 'large');
+    request.setMaxBody(65_536n);
+    return api.pool.send(request);
+  });
+}
