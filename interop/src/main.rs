@@ -11,14 +11,17 @@ mod consumers;
 mod daemon;
 mod folder;
 mod haproxy;
+mod httpbin;
 mod log;
 mod need;
 mod nghttpd;
 mod nginx;
+mod parser;
 mod port;
 mod program;
 mod run;
 mod runtimes;
+mod served;
 mod stock;
 
 use std::process::ExitCode;

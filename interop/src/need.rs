@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use urlpool_packages::{Set, on_path};
+use urlpool_packages::{Kind, Set, on_path};
 
 /// A program that a check cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,10 @@ pub(crate) enum Need {
     Spin,
     /// Our own command line.
     Urlpool,
+    /// Python, with servers of its own.
+    ServersPython,
+    /// Node alone.
+    Node,
 }
 
 /// What brings a program.
@@ -43,10 +47,12 @@ enum Source {
     Hand(&'static str),
     /// This workspace; `cargo xtask interop` builds it.
     Ours,
+    /// An interpreter of the system, which is not installed for this.
+    Interpreter(Kind),
 }
 
 impl Need {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Nginx,
         Self::Haproxy,
         Self::Nghttpd,
@@ -59,6 +65,8 @@ impl Need {
         Self::Wasmtime,
         Self::Spin,
         Self::Urlpool,
+        Self::ServersPython,
+        Self::Node,
     ];
 
     /// What it is called on the command line.
@@ -68,8 +76,8 @@ impl Need {
             Self::Haproxy => "haproxy",
             Self::Nghttpd => "nghttpd",
             Self::Httpbin => "gunicorn",
-            Self::MultipartPython => "python",
-            Self::MultipartNode => "node",
+            Self::MultipartPython | Self::ServersPython => "python",
+            Self::MultipartNode | Self::Node => "node",
             Self::ComponentizePy => "componentize-py",
             Self::Jco => "jco",
             Self::WasmtimePy => "python",
@@ -93,6 +101,8 @@ impl Need {
             Self::Wasmtime => Source::Hand("`cargo xtask interop --with-wasmtime` builds it, in twenty minutes"),
             Self::Spin => Source::Hand("no registry has it; see https://spinframework.dev"),
             Self::Urlpool => Source::Ours,
+            Self::ServersPython => Source::Set(Set::SERVERS_PYTHON),
+            Self::Node => Source::Interpreter(Kind::Node),
         }
     }
 
@@ -107,6 +117,7 @@ impl Need {
                 let file = std::env::current_exe().ok()?.with_file_name(self.program());
                 file.is_file().then_some(file)
             }
+            Source::Interpreter(kind) => kind.interpreter(),
         }
     }
 }
@@ -121,6 +132,7 @@ impl fmt::Display for Need {
             }
             Source::Hand(how) => write!(f, "{} is missing ({how})", self.program()),
             Source::Ours => write!(f, "{} is not built (`cargo build -p urlpool-cli`)", self.program()),
+            Source::Interpreter(kind) => write!(f, "{} is missing", kind.wants()),
         }
     }
 }
@@ -148,6 +160,7 @@ pub(crate) fn missing() -> Vec<String> {
             }
             // Nothing that could be installed in passing.
             Source::Hand(_) | Source::Ours => {}
+            Source::Interpreter(_) => {}
         }
     }
     let packages = packages.into_iter().map(|package| format!("debian {package}"));

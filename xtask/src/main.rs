@@ -4,6 +4,7 @@
 
 mod bench;
 mod ci;
+mod compare;
 mod component;
 mod console;
 mod debian;
@@ -36,6 +37,8 @@ Commands:
   test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
   interop [NAME]  Install servers of other people and run the checks against them, or those
                   whose names hold NAME; with --with-wasmtime, build wasmtime's command for them
+  compare [NAME]  Play awkward servers to urlpool and to other clients, and write the tables of who
+                  does what is right; or only the cases whose names hold NAME, and write nothing
   fuzz [TARGET]   Try core with inputs that look for a panic or a broken promise: ten seconds of
                   each target, or of those named
   component       Build target/component/urlpool.wasm, and the guests that tests run beside it;
@@ -62,6 +65,7 @@ Options of fuzz:
   --jobs N                How many run at a time; by default 1
   --random                Random inputs instead of libFuzzer, as where no compiler of C++ is
   --replay FILE           Try the target with this file, and show what it does
+  --add FILE              Keep this file as a seed of the target
   --keep                  Afterwards, keep as seeds what reached new code
 
 Options of bench:
@@ -139,6 +143,10 @@ fn run(console: &Console) -> Result<()> {
             console.step("interop", || interop::run(rest, &workspace, console))
         }
         "dist" => dist::run(&dist_options(rest)?, &workspace, console),
+        "compare" => {
+            build_component(&workspace, console)?;
+            console.step("compare", || compare::run(rest, &workspace, console))
+        }
         "fuzz" => fuzz::run(&fuzz_options(rest)?, &workspace, console),
         "bench" => bench::run(rest, &workspace, console),
         "soak" => bench::soak(rest, &workspace, console),
@@ -229,6 +237,7 @@ fn fuzz_options(args: &[String]) -> Result<fuzz::Options> {
             "--seconds" => options.seconds = u64::from(number(value()?)?),
             "--jobs" => options.jobs = number(value()?)? as usize,
             "--replay" => options.replay.push(value()?.clone()),
+            "--add" => options.add.push(value()?.clone()),
             option if option.starts_with('-') => {
                 bail!(Usage(format!("fuzz: `{option}` is no option; see `cargo xtask help`")));
             }

@@ -3,7 +3,7 @@
 //! Longer than most files: it is one list, and the help is in its order.
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use urlpool_script::{Extra, Jitter, parse_duration};
 
 /// How help and errors are coloured, on a terminal.
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Script(Box<ScriptArgs>),
     /// Run a command component; whatever it asks of wasi:http goes over kept connections.
     Run(Box<RunArgs>),
+    /// Serve a handler component, all instances over the same kept connections.
+    Serve(Box<ServeArgs>),
     /// Plug the client into a component that imports it.
     Compose(ComposeArgs),
     /// Show what the client does, against an embedded server.
@@ -395,6 +397,62 @@ pub(crate) struct RunArgs {
     /// Print the figures of the connections last, as JSON on stderr.
     #[arg(long)]
     pub(crate) stats: bool,
+    #[command(flatten)]
+    pub(crate) host: GuestHostArgs,
+}
+
+/// Flags of `urlpool serve`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The address is printed on the first line, also when the port is chosen by the system. SIGINT and SIGTERM end it once what has
+begun is finished; a second one ends it at once. Where the component gives no response, the client gets a status 500, 503 or 504, and
+a line on stderr says why. Egress is closed to what is not public, as for `urlpool run`.
+
+Examples:
+  urlpool serve edge.wasm
+  urlpool serve --addr 127.0.0.1:0 --allow 10.0.0.0/8 --deadline 5s -v edge.wasm
+  urlpool serve --instances 16 --reuse 100 --metrics 127.0.0.1:9090 edge.wasm"
+)]
+pub(crate) struct ServeArgs {
+    /// A component of the wasi:http/proxy world.
+    #[arg(value_name = "COMPONENT")]
+    pub(crate) component: PathBuf,
+    /// Where to listen; with port 0 the system chooses one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) addr: SocketAddr,
+    /// Instances that handle a request at once; further requests wait [default: 64].
+    #[arg(long, value_name = "N")]
+    pub(crate) instances: Option<usize>,
+    /// Requests that an instance is given, one after the other [default: 1].
+    #[arg(long, value_name = "N")]
+    pub(crate) reuse: Option<usize>,
+    /// Memory that an instance may have [default: 268435456].
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_memory: Option<usize>,
+    /// For all of a request, from its head to the end of the response [default: 30s].
+    #[arg(long, value_name = "DURATION", value_parser = limit)]
+    pub(crate) deadline: Option<Unlimited<Duration>>,
+    /// For an instance to come free [default: 5s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) wait: Option<Duration>,
+    /// For what has begun, once it was told to end [default: 30s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) grace: Option<Duration>,
+    /// Set a variable of its environment; without a value, to that of this program.
+    #[arg(long, value_name = "NAME[=VAL]")]
+    pub(crate) env: Vec<String>,
+    /// Let it read and change a folder, by the same name or another.
+    #[arg(long, value_name = "HOST_DIR[::GUEST_DIR]")]
+    pub(crate) dir: Vec<String>,
+    /// Show the figures for Prometheus on this address, at /metrics.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Print the figures last, as JSON on stderr.
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// Tell of every request on stderr.
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
     #[command(flatten)]
     pub(crate) host: GuestHostArgs,
 }

@@ -35,7 +35,7 @@ impl Command {
     /// [`Error::Folder`], [`Error::Trap`]. The failure that a command tells itself is an [`Exit`].
     pub async fn run(&self, grants: &Grants, guest: &Guest) -> Result<Exit, Error> {
         let program = &self.program;
-        let mut store = Store::new(program.linked.engine(), State::new(guest, &mut grants.wasi()?));
+        let mut store = Store::new(program.linked.engine(), State::new(guest, &mut grants.wasi()?, usize::MAX));
         let ended = match program.generation {
             Generation::P2 => run(program, &mut store).await,
             #[cfg(feature = "p3")]

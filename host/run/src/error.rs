@@ -19,6 +19,8 @@ pub enum Error {
     },
     /// It imports what is not there, or in another form.
     Imports(wasmtime::Error),
+    /// A limit of a server is 0 or too large.
+    Limit(&'static str),
     /// A folder that it should see cannot be opened.
     Folder(String, wasmtime::Error),
     /// It trapped while it was instantiated or ran.
@@ -35,6 +37,7 @@ impl fmt::Display for Error {
             }
             Self::World { wanted, exports } => write!(f, "exports no {wanted}, but {}", exports.join(", ")),
             Self::Imports(error) => write!(f, "cannot be linked: {}", causes(error)),
+            Self::Limit(name) => write!(f, "limit {name}: out of range"),
             Self::Folder(folder, error) => write!(f, "folder {folder}: {}", causes(error)),
             Self::Trap(error) => write!(f, "trapped: {}", cause(error)),
         }
@@ -48,10 +51,16 @@ fn causes(error: &wasmtime::Error) -> String {
     format!("{error:#}")
 }
 
+/// What a trap says, without saying again that it is one.
+pub(crate) fn reason(trap: wasmtime::Trap) -> String {
+    let told = trap.to_string();
+    told.strip_prefix("wasm trap: ").map(str::to_owned).unwrap_or(told)
+}
+
 /// Why a trap came about, without the frames that stand before it.
 fn cause(error: &wasmtime::Error) -> String {
     match error.downcast_ref::<wasmtime::Trap>() {
-        Some(trap) => trap.to_string(),
+        Some(trap) => reason(*trap),
         None => error.root_cause().to_string(),
     }
 }

@@ -57,6 +57,13 @@ pub(crate) struct Export {
 /// That of commands.
 pub(crate) const RUN: Export = Export { name: "wasi:cli/run", p2: "wasi:cli/run@0.2.0", p3: "wasi:cli/run@0.3.0" };
 
+/// That of handlers.
+pub(crate) const HANDLE: Export = Export {
+    name: "wasi:http/incoming-handler",
+    p2: "wasi:http/incoming-handler@0.2.0",
+    p3: "wasi:http/handler@0.3.0",
+};
+
 impl Export {
     /// Which of both a component has.
     fn generation(&self, world: &World) -> Result<Generation, Error> {
@@ -96,7 +103,7 @@ fn linker(engine: &Engine, world: &World) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     urlpool_host::add_to_linker(&mut linker)?;
     #[cfg(feature = "p3")]
-    if imports_p3(world) || world.exports_like(RUN.p3) {
+    if imports_p3(world) || world.exports_like(RUN.p3) || world.exports_like(HANDLE.p3) {
         linker.allow_shadowing(true);
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         urlpool_host::add_to_linker_p3(&mut linker)?;

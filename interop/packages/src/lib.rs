@@ -4,10 +4,16 @@
 //! `cargo xtask` installs it into a folder of its own under `target/packages`, never into the system; whoever runs it asks
 //! [`Set::program`] for what is there. Neither acts on a set that is installed from other pins than those in the tree.
 
+#[cfg(feature = "dialogue")]
+mod dialogue;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+#[cfg(feature = "dialogue")]
+pub use dialogue::Dialogue;
 
 /// Packages that are installed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,14 +33,21 @@ pub enum Kind {
 
 impl Set {
     /// Every set that there is.
-    pub const ALL: [Self; 6] = [
-        Self::HTTPBIN,
-        Self::MULTIPART_PYTHON,
-        Self::MULTIPART_NODE,
+    pub const ALL: [Self; 9] = [
+        Self::COMPARE_NODE,
+        Self::COMPARE_PYTHON,
         Self::COMPONENTIZE_PY,
+        Self::HTTPBIN,
         Self::JCO,
+        Self::MULTIPART_NODE,
+        Self::MULTIPART_PYTHON,
+        Self::SERVERS_PYTHON,
         Self::WASMTIME_PY,
     ];
+    /// undici.
+    pub const COMPARE_NODE: Self = Self { name: "compare-node", kind: Kind::Node };
+    /// urllib3, requests, httpx and aiohttp.
+    pub const COMPARE_PYTHON: Self = Self { name: "compare-python", kind: Kind::Python };
     /// componentize-py, which makes components of Python.
     pub const COMPONENTIZE_PY: Self = Self { name: "componentize-py", kind: Kind::Python };
     /// httpbin, and gunicorn that serves it.
@@ -45,6 +58,8 @@ impl Set {
     pub const MULTIPART_NODE: Self = Self { name: "multipart-node", kind: Kind::Node };
     /// Parsers of multipart forms in Python.
     pub const MULTIPART_PYTHON: Self = Self { name: "multipart-python", kind: Kind::Python };
+    /// Servers of Python.
+    pub const SERVERS_PYTHON: Self = Self { name: "servers-python", kind: Kind::Python };
     /// A later wasmtime, as a library of Python.
     pub const WASMTIME_PY: Self = Self { name: "wasmtime-py", kind: Kind::Python };
 

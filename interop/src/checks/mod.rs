@@ -1,12 +1,17 @@
 //! All checks, by area.
 
 mod answers;
+mod compare;
 mod consumers;
 mod faults;
+mod forms;
 mod http2;
+mod httpbin;
 mod reuse;
+mod servers;
 mod spin;
 mod tls;
+mod urls;
 
 use std::path::Path;
 
@@ -22,6 +27,11 @@ pub(crate) fn all() -> Vec<Check> {
         spin::checks(),
         answers::checks(),
         faults::checks(),
+        forms::checks(),
+        httpbin::checks(),
+        compare::checks(),
+        servers::checks(),
+        urls::checks(),
         reuse::checks(),
         tls::checks(),
         http2::checks(),

@@ -64,7 +64,7 @@ impl Fault {
             return Self::Answered(format!("{code:?}"));
         }
         if let Some(trap) = error.downcast_ref::<Trap>() {
-            return Self::Trapped(trap.to_string());
+            return Self::Trapped(crate::error::reason(*trap));
         }
         Self::Trapped(error.root_cause().to_string())
     }

@@ -7,6 +7,7 @@ mod instance;
 mod meter;
 mod server;
 mod ticker;
+mod whole;
 
 pub use accept::Metrics;
 pub use fault::Fault;

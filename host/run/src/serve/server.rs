@@ -4,6 +4,7 @@ use super::fault::Fault;
 use super::figures::Served;
 use super::instance::{Answer, Instance};
 use super::ticker;
+use super::whole::{Broken, Whole};
 use crate::error::Error;
 use crate::grants::Grants;
 use crate::program::{HANDLE, Program};
@@ -130,10 +131,11 @@ impl Server {
         let permit = permit.ok().and_then(Result::ok).ok_or(Fault::Busy)?;
 
         let (answer, answered) = oneshot::channel();
-        let job = Job { shared: Arc::clone(&self.shared), request, answer, deadline, permit };
+        let broken = Broken::default();
+        let job = Job { shared: Arc::clone(&self.shared), request, answer, deadline, permit, broken: broken.clone() };
         let running = Running(tokio::spawn(job.run()));
         match answered.await {
-            Ok(Ok(response)) => Ok((response, running)),
+            Ok(Ok(response)) => Ok((response.map(|body| Whole::new(body, broken).boxed_unsync()), running)),
             Ok(Err(error)) => Err(Fault::of(&error)),
             // It ended, and knows why.
             Err(oneshot::Canceled) => Err(running.ended().await.err().unwrap_or(Fault::Silent)),
@@ -174,14 +176,18 @@ struct Job {
     answer: oneshot::Sender<Answer>,
     deadline: Option<Instant>,
     permit: OwnedSemaphorePermit,
+    broken: Broken,
 }
 
 impl Job {
     async fn run(self) -> Result<(), Fault> {
-        let Self { shared, request, answer, deadline, permit } = self;
+        let Self { shared, request, answer, deadline, permit, broken } = self;
         let handling = async {
             let mut instance = shared.instance().await?;
+            // Declared behind the instance, so that it is dropped before it in every case.
+            let at_work = broken.unless_done();
             instance.handle(request, answer).await?;
+            at_work.done();
             Ok(instance)
         };
         let instance = match deadline {
