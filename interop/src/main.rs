@@ -7,6 +7,7 @@
 mod certificates;
 mod check;
 mod checks;
+mod consumers;
 mod daemon;
 mod folder;
 mod haproxy;
@@ -17,8 +18,11 @@ mod nghttpd;
 mod nginx;
 mod parser;
 mod port;
+mod program;
 mod run;
+mod runtimes;
 mod served;
+mod stock;
 
 use std::process::ExitCode;
 

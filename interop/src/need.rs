@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use urlpool_packages::{Kind, Set, on_path};
 
@@ -18,6 +18,18 @@ pub(crate) enum Need {
     MultipartPython,
     /// Node, with parsers of multipart forms.
     MultipartNode,
+    /// componentize-py.
+    ComponentizePy,
+    /// jco, and Node beside it.
+    Jco,
+    /// Python with a wasmtime of its own.
+    WasmtimePy,
+    /// The command of wasmtime.
+    Wasmtime,
+    /// The command of Spin.
+    Spin,
+    /// Our own command line.
+    Urlpool,
     /// Python, with servers of its own.
     ServersPython,
     /// Node alone.
@@ -31,18 +43,28 @@ enum Source {
     Debian(&'static str),
     /// Pinned packages of Python or Node, into a folder of their own.
     Set(Set),
+    /// A person, as this says.
+    Hand(&'static str),
+    /// This workspace; `cargo xtask interop` builds it.
+    Ours,
     /// An interpreter of the system, which is not installed for this.
     Interpreter(Kind),
 }
 
 impl Need {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 14] = [
         Self::Nginx,
         Self::Haproxy,
         Self::Nghttpd,
         Self::Httpbin,
         Self::MultipartPython,
         Self::MultipartNode,
+        Self::ComponentizePy,
+        Self::Jco,
+        Self::WasmtimePy,
+        Self::Wasmtime,
+        Self::Spin,
+        Self::Urlpool,
         Self::ServersPython,
         Self::Node,
     ];
@@ -56,6 +78,12 @@ impl Need {
             Self::Httpbin => "gunicorn",
             Self::MultipartPython | Self::ServersPython => "python",
             Self::MultipartNode | Self::Node => "node",
+            Self::ComponentizePy => "componentize-py",
+            Self::Jco => "jco",
+            Self::WasmtimePy => "python",
+            Self::Wasmtime => "wasmtime",
+            Self::Spin => "spin",
+            Self::Urlpool => "urlpool",
         }
     }
 
@@ -67,6 +95,12 @@ impl Need {
             Self::Httpbin => Source::Set(Set::HTTPBIN),
             Self::MultipartPython => Source::Set(Set::MULTIPART_PYTHON),
             Self::MultipartNode => Source::Set(Set::MULTIPART_NODE),
+            Self::ComponentizePy => Source::Set(Set::COMPONENTIZE_PY),
+            Self::Jco => Source::Set(Set::JCO),
+            Self::WasmtimePy => Source::Set(Set::WASMTIME_PY),
+            Self::Wasmtime => Source::Hand("`cargo xtask interop --with-wasmtime` builds it, in twenty minutes"),
+            Self::Spin => Source::Hand("no registry has it; see https://spinframework.dev"),
+            Self::Urlpool => Source::Ours,
             Self::ServersPython => Source::Set(Set::SERVERS_PYTHON),
             Self::Node => Source::Interpreter(Kind::Node),
         }
@@ -77,6 +111,12 @@ impl Need {
         match self.source() {
             Source::Debian(_) => on_path(self.program()),
             Source::Set(set) => set.program(self.program()),
+            Source::Hand(_) => on_path(self.program()).or_else(|| built(self.program())),
+            // Beside this very program.
+            Source::Ours => {
+                let file = std::env::current_exe().ok()?.with_file_name(self.program());
+                file.is_file().then_some(file)
+            }
             Source::Interpreter(kind) => kind.interpreter(),
         }
     }
@@ -90,9 +130,17 @@ impl fmt::Display for Need {
             Source::Set(set) => {
                 write!(f, "the set {} is missing (it needs {})", set.name(), set.kind().wants())
             }
+            Source::Hand(how) => write!(f, "{} is missing ({how})", self.program()),
+            Source::Ours => write!(f, "{} is not built (`cargo build -p urlpool-cli`)", self.program()),
             Source::Interpreter(kind) => write!(f, "{} is missing", kind.wants()),
         }
     }
+}
+
+/// One that `cargo xtask interop` has built here.
+fn built(program: &str) -> Option<PathBuf> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/wasmtime/bin").join(program);
+    file.is_file().then_some(file)
 }
 
 /// What would bring all programs that are not there, each once: `debian PACKAGE` or `set NAME`, what others need first.
@@ -110,6 +158,8 @@ pub(crate) fn missing() -> Vec<String> {
                 }
                 sets.insert(set.name());
             }
+            // Nothing that could be installed in passing.
+            Source::Hand(_) | Source::Ours => {}
             Source::Interpreter(_) => {}
         }
     }

@@ -25,7 +25,7 @@ pub(crate) fn run(workspace: &Workspace, console: &Console) -> Result<()> {
 
 /// Runs the demo with the component that was built.
 pub(crate) fn demo(workspace: &Workspace) -> Result<()> {
-    workspace::run(&mut workspace.cargo(["run", "--package", "urlpool", "--", "demo"]))
+    workspace::run(&mut workspace.cargo(["run", "--package", "urlpool-cli", "--", "demo"]))
 }
 
 /// Runs all tests natively, those of the component that was built included, but for what needs other people's programs.
@@ -33,7 +33,7 @@ pub(crate) fn demo(workspace: &Workspace) -> Result<()> {
 /// With `args`, which go to cargo, only those of them that are not of xtask.
 pub(crate) fn test(args: &[String], workspace: &Workspace) -> Result<()> {
     // xtask turns features of its dependencies on that the engine has too. Built in one go with the rest, it
-    // would make `cargo run --package urlpool` build the engine a second time, without them.
+    // would make `cargo run --package urlpool-cli` build the engine a second time, without them.
     let mut cargo = workspace.cargo([
         "test",
         "--workspace",
@@ -45,6 +45,8 @@ pub(crate) fn test(args: &[String], workspace: &Workspace) -> Result<()> {
         "urlpool-interop",
         "--exclude",
         "urlpool-guest-p3",
+        "--exclude",
+        "urlpool-guest-client",
         "--exclude",
         "urlpool-guest-p3-app",
         "--exclude",

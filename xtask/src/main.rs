@@ -36,7 +36,7 @@ Commands:
   demo            Build everything and show what urlpool does, on a loopback server
   test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
   interop [NAME]  Install servers of other people and run the checks against them, or those
-                  whose names hold NAME
+                  whose names hold NAME; with --with-wasmtime, build wasmtime's command for them
   compare [NAME]  Play awkward servers to urlpool and to other clients, and write the tables of who
                   does what is right; or only the cases whose names hold NAME, and write nothing
   fuzz [TARGET]   Try core with inputs that look for a panic or a broken promise: ten seconds of

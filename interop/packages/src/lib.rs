@@ -33,26 +33,35 @@ pub enum Kind {
 
 impl Set {
     /// Every set that there is.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::COMPARE_NODE,
         Self::COMPARE_PYTHON,
+        Self::COMPONENTIZE_PY,
         Self::HTTPBIN,
+        Self::JCO,
         Self::MULTIPART_NODE,
         Self::MULTIPART_PYTHON,
         Self::SERVERS_PYTHON,
+        Self::WASMTIME_PY,
     ];
     /// undici.
     pub const COMPARE_NODE: Self = Self { name: "compare-node", kind: Kind::Node };
     /// urllib3, requests, httpx and aiohttp.
     pub const COMPARE_PYTHON: Self = Self { name: "compare-python", kind: Kind::Python };
+    /// componentize-py, which makes components of Python.
+    pub const COMPONENTIZE_PY: Self = Self { name: "componentize-py", kind: Kind::Python };
     /// httpbin, and gunicorn that serves it.
     pub const HTTPBIN: Self = Self { name: "httpbin", kind: Kind::Python };
+    /// jco, which makes components of JavaScript and runs any on Node, and a Node that it can run them all on.
+    pub const JCO: Self = Self { name: "jco", kind: Kind::Node };
     /// Parsers of multipart forms in JavaScript.
     pub const MULTIPART_NODE: Self = Self { name: "multipart-node", kind: Kind::Node };
     /// Parsers of multipart forms in Python.
     pub const MULTIPART_PYTHON: Self = Self { name: "multipart-python", kind: Kind::Python };
     /// Servers of Python.
     pub const SERVERS_PYTHON: Self = Self { name: "servers-python", kind: Kind::Python };
+    /// A later wasmtime, as a library of Python.
+    pub const WASMTIME_PY: Self = Self { name: "wasmtime-py", kind: Kind::Python };
 
     /// The set of this name.
     pub fn named(name: &str) -> Option<Self> {

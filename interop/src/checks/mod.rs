@@ -2,12 +2,14 @@
 
 mod answers;
 mod compare;
+mod consumers;
 mod faults;
 mod forms;
 mod http2;
 mod httpbin;
 mod reuse;
 mod servers;
+mod spin;
 mod tls;
 mod urls;
 
@@ -21,6 +23,8 @@ use crate::check::Check;
 /// Every check, in the order in which they are begun: the long ones first.
 pub(crate) fn all() -> Vec<Check> {
     [
+        consumers::checks(),
+        spin::checks(),
         answers::checks(),
         faults::checks(),
         forms::checks(),
