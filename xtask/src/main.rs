@@ -31,6 +31,8 @@ Usage: cargo xtask COMMAND
 Commands:
   demo            Build everything and show what urlpool does, on a loopback server
   test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
+  sweep [ARGS]    Send requests to every hostile server there is, generated; ARGS go to
+                  `urlpool conform --sweep`, such as `--seed 7`
   interop [NAME]  Install servers of other people and run the checks against them, or those
                   whose names hold NAME
   component       Build target/component/urlpool.wasm, and the guest that tests run beside it;
@@ -117,6 +119,10 @@ fn run(console: &Console) -> Result<()> {
             build_component(&workspace, console)?;
             console.step("guest of the tests", || component::build_guest(&workspace, console))?;
             console.step("tests", || ci::test(passed_on, &workspace))
+        }
+        "sweep" => {
+            build_component(&workspace, console)?;
+            console.step("sweep", || ci::sweep(rest, &workspace))
         }
         "interop" => {
             build_component(&workspace, console)?;

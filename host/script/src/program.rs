@@ -79,6 +79,7 @@ impl Program {
             Transport::Stock | Transport::Hooks(_) => &self.stock,
         };
         let mut store = Store::new(ready.engine(), State::new(&transport));
+        store.limiter(|state| &mut state.memory);
         let client = ready.instantiate_async(&mut store).await.map_err(Error::BadComponent)?;
         Ok(Session::new(store, client, transport))
     }

@@ -1,7 +1,7 @@
 //! The cases, one file for each subject.
 
 mod connections;
-mod decode;
+pub(crate) mod decode;
 mod forms;
 mod framing;
 mod headers;
@@ -11,6 +11,7 @@ mod redirect;
 mod retry;
 mod reuse;
 mod safety;
+mod sweep;
 mod timeouts;
 mod url;
 
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Case> {
         decode::cases(),
         limits::cases(),
         safety::cases(),
+        sweep::cases(),
     ]
     .concat()
 }
