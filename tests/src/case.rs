@@ -37,7 +37,8 @@ impl Case {
 
 /// Why a case cannot hold on wasmtime's own handler: what it is about is that host's to decide, and it decides otherwise.
 ///
-/// Read in `wasmtime-wasi-http` 48, `src/handler.rs` and `src/p2/types_impl.rs`; `tests/stock.rs` holds that every other case passes.
+/// Seen with, and read in, `wasmtime-wasi-http` 48, most of it in `src/default_send_request.rs`; `tests/stock.rs` holds that every other
+/// case passes there.
 pub(crate) mod stock {
     /// What kept connections show.
     pub(crate) const KEEPS_NONE: &str = "a connection serves one request there";
@@ -47,6 +48,18 @@ pub(crate) mod stock {
     pub(crate) const NO_SETTINGS: &str = "it has no such setting";
     /// What needs a server that a test vouches for.
     pub(crate) const PUBLIC_ROOTS: &str = "it trusts public authorities alone, and no test is one";
+    /// What follows an answer makes hyper's connection fail, and that failure is given instead of the answer.
+    pub(crate) const LOSES_ANSWERS: &str = "it lets what follows an answer fail the answer";
+    /// The guest is shown no transfer coding, and so takes a length beside it for true.
+    pub(crate) const KEEPS_LENGTHS: &str = "it hides the chunks from the guest and not the length beside them";
+    /// Whatever hyper does not know as chunks it reads to the end of the connection.
+    pub(crate) const READS_ANY_CODING: &str = "it takes a body in any transfer coding for one that the connection ends";
+    /// hyper offers an upgrade.
+    pub(crate) const DELIVERS_101: &str = "it delivers 101 as an answer";
+    /// What the table of the store keeps.
+    pub(crate) const LEAVES_ENTRIES: &str = "it leaves an entry in the table of the store for each request";
+    /// `http-error-code` knows only the error of another type.
+    pub(crate) const GIVES_NO_CODE: &str = "it gives no code for a body that fails";
 }
 
 /// All cases, by area.

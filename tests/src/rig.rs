@@ -18,7 +18,7 @@ use crate::speech::Speech;
 use crate::tls::Authority;
 
 /// The component, ready to be instantiated, and who carries its requests.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rig {
     program: Program,
     carrier: Carrier,
@@ -147,6 +147,16 @@ impl Rig {
     /// A fresh instance in a fresh host that finds these ports of this machine at this name, in this order.
     pub async fn client_finding(&self, name: &str, ports: &[u16]) -> Result<Client> {
         self.client_with(|host| host.resolver(finding(name, ports))).await
+    }
+
+    /// The kind of an error that is seen in the bytes of an answer, or in their end.
+    ///
+    /// wasmtime's own handler tells all errors of hyper as `HTTP-protocol-error`, also that a connection ended.
+    pub(crate) fn told<'a>(&self, kind: &'a str) -> &'a str {
+        match self.carrier {
+            Carrier::Pooled => kind,
+            Carrier::Stock => "protocol",
+        }
     }
 
     /// Fails unless `server` accepted so many connections; one for each request where none is kept.

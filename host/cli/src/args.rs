@@ -352,7 +352,8 @@ pub(crate) struct ComponentArgs {
 /// Flags of `urlpool conform`.
 #[cfg(feature = "conform")]
 #[derive(Args, Debug)]
-#[command(after_help = "Exit status: 0 when every case holds that can hold; 1 when one does not; 2 for usage, and for a component
+#[command(
+    after_help = "Exit status: 0 when every case holds that can hold; 1 when one does not; 2 for usage, and for a component
 that cannot be tested.
 
 Examples:
@@ -361,7 +362,8 @@ Examples:
   urlpool conform --filter '(R11)' -v
   urlpool conform --component mine.wasm --json
   urlpool conform --sweep --seed 7 --filter mutate/
-  urlpool conform --transport stock --list")]
+  urlpool conform --transport stock --list"
+)]
 pub(crate) struct ConformArgs {
     /// Run the cases whose names hold this; a name is `area::fact (ID)`.
     #[arg(long, value_name = "TEXT")]

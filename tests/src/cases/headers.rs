@@ -196,7 +196,7 @@ async fn a_huge_response_head_is_a_typed_error(rig: &Rig) -> Result<()> {
     let server = Server::replies([ok("").header("X-A", "x".repeat(1 << 20)), ok("next")]).await?;
     let mut client = rig.client().await?;
     client.open(json!({"retry": "never"})).await?;
-    client.refused("too-large", json!({"url": server.url("/")})).await?;
+    client.refused(rig.told("too-large"), json!({"url": server.url("/")})).await?;
     same!(client.get(server.url("/")).await?["body"], "next");
     Ok(())
 }
@@ -209,7 +209,7 @@ async fn too_many_response_headers_are_a_typed_error(rig: &Rig) -> Result<()> {
     let server = Server::replies([reply, ok("next")]).await?;
     let mut client = rig.client().await?;
     client.open(json!({"retry": "never"})).await?;
-    client.refused("too-large", json!({"url": server.url("/")})).await?;
+    client.refused(rig.told("too-large"), json!({"url": server.url("/")})).await?;
     same!(client.get(server.url("/")).await?["body"], "next");
     Ok(())
 }
@@ -277,7 +277,8 @@ async fn a_body_does_not_wait_for_the_100_that_it_expects(rig: &Rig) -> Result<(
     // RFC 9110 section 10.1.1: a client that waits has to go on after a while, and one that does not wait is never wrong.
     let server = Server::replies([ok("done"), ok("done").preceded_by("HTTP/1.1 100 Continue\r\n\r\n")]).await?;
     let mut client = rig.client().await?;
-    let post = json!({"method": "POST", "url": server.url("/"), "body": "content", "headers": [["Expect", "100-continue"]]});
+    let post =
+        json!({"method": "POST", "url": server.url("/"), "body": "content", "headers": [["Expect", "100-continue"]]});
     for arrival in 0..2 {
         same!(client.send(post.clone()).await?["body"], "done");
         same!(server.request(arrival)?.header("expect"), Some("100-continue"));

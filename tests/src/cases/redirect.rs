@@ -46,7 +46,7 @@ cases! { "redirect";
     "D26" the_query_of_the_request_does_not_follow;
     "D27" userinfo_in_a_location_makes_no_credentials;
     "D28" https_only_refuses_http;
-    "D28b" a_downgrade_can_be_refused;
+    "D28b" a_downgrade_can_be_refused, not on stock: stock::PUBLIC_ROOTS;
     "D29" a_loop_ends_at_the_limit;
     "D30" hops_are_not_retries;
     "D31" own_headers_stay_on_the_same_origin;

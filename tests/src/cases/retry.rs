@@ -102,7 +102,7 @@ async fn never_gives_the_first_outcome_as_it_is(rig: &Rig) -> Result<()> {
     client.open(json!({"retry": "never", "redirect": "never"})).await?;
     same!(client.get(server.url("/busy")).await?["status"], 503);
     same!(client.get(server.url("/moved")).await?["status"], 302);
-    let error = client.refused("interrupted", json!({"url": server.url("/reset")})).await?;
+    let error = client.refused(rig.told("interrupted"), json!({"url": server.url("/reset")})).await?;
     same!(history(&error), [""; 0]);
     for path in ["/busy", "/reset", "/moved"] {
         same!(server.log().count(path), 1);
@@ -148,7 +148,7 @@ async fn a_read_limit_of_zero_makes_one_attempt(rig: &Rig) -> Result<()> {
     let server = Server::replies([raw("HTTP/1.1 200 OK\r\nContent-").reset(), ok("")]).await?;
     let mut client = rig.client().await?;
     client.open(json!({"retry": {"read": 0}})).await?;
-    let error = client.refused("interrupted", json!({"url": server.url("/")})).await?;
+    let error = client.refused(rig.told("interrupted"), json!({"url": server.url("/")})).await?;
     same!(history(&error), [""; 0]);
     same!(server.arrivals(), 1);
     Ok(())

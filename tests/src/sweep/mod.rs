@@ -6,6 +6,7 @@
 //! is told by a model of its own, which shares no code with the client.
 
 mod model;
+mod oversized;
 mod plan;
 mod random;
 mod relay;
@@ -16,9 +17,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
 use urlpool_host::Egress;
 
 use self::plan::{GOOD, Run};
@@ -93,18 +94,19 @@ impl Sweep {
         };
         let (told, mut verdicts) = unbounded_channel();
         let count = SIDE_BY_SIDE.min(self.runs.len());
-        let workers = join_all((0..count).map(|_| work(rig, shared.clone(), told.clone())));
+        let mut workers = JoinSet::new();
+        for _ in 0..count {
+            workers.spawn(work(rig.clone(), shared.clone(), told.clone()));
+        }
         drop(told);
-        let listening = async {
-            let mut bad = Vec::new();
-            while let Some(verdict) = verdicts.recv().await {
-                tell(&verdict);
-                bad.extend((verdict.wrong.is_some()).then_some(verdict));
-            }
-            bad
-        };
-        let (results, bad) = tokio::join!(workers, listening);
-        results.into_iter().collect::<Result<()>>()?;
+        let mut bad = Vec::new();
+        while let Some(verdict) = verdicts.recv().await {
+            tell(&verdict);
+            bad.extend((verdict.wrong.is_some()).then_some(verdict));
+        }
+        while let Some(worker) = workers.join_next().await {
+            worker.context("a worker")??;
+        }
         Ok(bad)
     }
 }
@@ -140,7 +142,7 @@ struct Shared {
 }
 
 /// Takes one run after another until there is none.
-async fn work(rig: &Rig, shared: Shared, told: UnboundedSender<Verdict>) -> Result<()> {
+async fn work(rig: Rig, shared: Shared, told: UnboundedSender<Verdict>) -> Result<()> {
     let servers = Servers::start(&shared).await?;
     let mut instance = None;
     loop {
@@ -148,7 +150,7 @@ async fn work(rig: &Rig, shared: Shared, told: UnboundedSender<Verdict>) -> Resu
         let Some(run) = shared.runs.get(index) else { return Ok(()) };
         let mut fresh = match instance.take() {
             Some(instance) => instance,
-            None => Instance::start(rig, &servers).await?,
+            None => Instance::start(&rig, &servers).await?,
         };
         let begun = Instant::now();
         let wrong = match tokio::time::timeout(HANGS, fresh.judge(index, run, &shared, &servers)).await {
@@ -176,7 +178,7 @@ struct Servers {
 impl Servers {
     async fn start(shared: &Shared) -> Result<Self> {
         let authority = Authority::new()?;
-        let start = async |speech| Server::vouched_for(&authority, speech, script(shared.clone())).await;
+        let start = |speech: Speech| Server::vouched_for(&authority, speech, script(speech, shared.clone()));
         Ok(Self {
             plain: start(Speech::Http1).await?,
             tls: start(Speech::Http1Tls).await?,
@@ -194,16 +196,22 @@ impl Servers {
 }
 
 /// Answers `/N` as the run of that number says, and `/good` well.
-fn script(shared: Shared) -> impl FnMut(&Request) -> Reply + Send + 'static {
+fn script(speech: Speech, shared: Shared) -> impl FnMut(&Request) -> Reply + Send + 'static {
     let mut goods = 0_usize;
     move |request| {
         if request.path() == "/good" {
             goods += 1;
             // Every other run meets a fresh connection.
-            return if goods % 2 == 0 { ok(GOOD) } else { ok(GOOD).header("Connection", "close").close() };
+            return match speech {
+                _ if goods % 2 == 0 => ok(GOOD),
+                Speech::Http1 | Speech::Http1Tls => ok(GOOD).header("Connection", "close").close(),
+                // It has no such field.
+                Speech::Http2Tls => ok(GOOD).close(),
+            };
         }
         let index: Option<usize> = request.path().strip_prefix('/').and_then(|path| path.parse().ok());
-        let Some((run, arrivals)) = index.and_then(|index| shared.runs.get(index).zip(shared.arrivals.get(index))) else {
+        let Some((run, arrivals)) = index.and_then(|index| shared.runs.get(index).zip(shared.arrivals.get(index)))
+        else {
             return status(404);
         };
         let nth = arrivals.fetch_add(1, Ordering::AcqRel);

@@ -5,15 +5,14 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::model::{Answer, Coded, Ending, Meaning, Place, read};
+use super::model::{Answer, Ending, Meaning, Place, read};
+use super::oversized;
 use super::random::Random;
 use super::relay::Cut;
 use super::specimen::{Specimen, Then, specimens};
-use crate::cases::decode::gzip;
-use crate::reply::{Reply, Step, Until, ok, raw, redirect, status};
+use crate::reply::{Reply, Step, Until, ok, raw, status};
 use crate::speech::Speech;
 
 /// One request to one hostile server.
@@ -49,15 +48,15 @@ pub(crate) struct Right {
 }
 
 impl Right {
-    fn answer(status: u16, body: impl AsRef<[u8]>) -> Self {
+    pub(super) fn answer(status: u16, body: impl AsRef<[u8]>) -> Self {
         Self { answers: vec![Answer { status, body: body.as_ref().to_vec() }], ..Self::default() }
     }
 
-    fn error(kinds: &[&'static str]) -> Self {
+    pub(super) fn error(kinds: &[&'static str]) -> Self {
         Self { kinds: kinds.to_vec(), ..Self::default() }
     }
 
-    fn or_error(self, kinds: &[&'static str]) -> Self {
+    pub(super) fn or_error(self, kinds: &[&'static str]) -> Self {
         Self { kinds: kinds.to_vec(), ..self }
     }
 }
@@ -83,12 +82,12 @@ pub(crate) fn plan(seed: u64) -> Result<Vec<Run>> {
     mutations(&specimens, &mut random, &mut runs);
     uploads(&mut runs);
     phases(&mut runs);
-    oversized(&mut runs)?;
+    oversized::oversized(&mut runs)?;
     Ok(runs)
 }
 
 /// A run that makes one attempt.
-fn once(name: String, method: &str, replies: Vec<Reply>, right: Right) -> Run {
+pub(super) fn once(name: String, method: &str, replies: Vec<Reply>, right: Right) -> Run {
     let request = json!({"method": method, "retry": "never", "redirect": "never"});
     // The host resends what a kept connection swallowed, so a GET may come twice.
     let arrivals = if method == "POST" { 1 } else { 2 };
@@ -127,6 +126,15 @@ fn right(specimen: &Specimen, bytes: &[u8], ending: Ending) -> Right {
         (_, Meaning::Undetectable) => Right { kinds: SPOILT.to_vec(), any_body: true, ..Right::default() },
         (_, Meaning::Malformed) => Right::error(&SPOILT),
     }
+}
+
+/// What is right once a specimen was tampered with, so that what is wrong with it is seen in one place or in another.
+fn tampered(specimen: &Specimen, bytes: &[u8]) -> Right {
+    let mut right = right(specimen, bytes, Ending::Closed);
+    if !right.kinds.is_empty() {
+        right.kinds = SPOILT.to_vec();
+    }
+    right
 }
 
 /// What may be said of an answer that is spoilt.
@@ -205,7 +213,7 @@ fn insertions(specimens: &[Specimen], runs: &mut Vec<Run>) {
             let inserted = garbage[at / 5 % garbage.len()];
             let bytes = [&specimen.bytes[..at], inserted, &specimen.bytes[at..]].concat();
             let name = format!("insert/{}@{at}/{}", specimen.name, inserted.escape_ascii());
-            runs.push(about(specimen, name, raw(&bytes).close(), right(specimen, &bytes, Ending::Closed)));
+            runs.push(about(specimen, name, raw(&bytes).close(), tampered(specimen, &bytes)));
         }
     }
 }
@@ -224,7 +232,7 @@ fn mutations(specimens: &[Specimen], random: &mut Random, runs: &mut Vec<Run>) {
         }
         // What it says may lead anywhere, so nothing is followed.
         let alone = Specimen { then: Then::Deliver, ..specimen.clone() };
-        let right = right(&alone, &bytes, Ending::Closed);
+        let right = tampered(&alone, &bytes);
         let name = format!("mutate/{nth}/{}/{}", specimen.name, changes.join(","));
         runs.push(about(&alone, name, raw(&bytes).close(), right));
     }
@@ -341,120 +349,6 @@ fn relayed(name: String, speech: Speech, method: &str, cut: Cut, body: &str) -> 
     run
 }
 
-/// Everything larger than anyone needs.
-fn oversized(runs: &mut Vec<Run>) -> Result<()> {
-    let mut add = |name: &str, reply: Reply, right: Right, keys: Value| {
-        let mut run = once(format!("oversized/{name}"), "GET", vec![reply], right);
-        run.request["timeouts"] = json!({"total": "3s"});
-        let fields = keys.as_object().into_iter().flatten();
-        fields.for_each(|(key, value)| run.request[key] = value.clone());
-        runs.push(run);
-    };
-    let flood = |start: &str, again: &str| {
-        // Many at once, so that the server is not what limits it.
-        let again = Bytes::from(again.repeat(1.max(4096 / again.len())));
-        raw(start).then(Step::Flood(again))
-    };
-    let head = "HTTP/1.1 200 OK\r\n";
-    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let refused = || Right::error(&["interrupted", "protocol", "too-large"]);
-    let stopped = || Right::error(&["interrupted", "protocol", "too-large", "timed-out"]);
-    let none = Value::Null;
-
-    for size in [1 << 10, 1 << 16, 1 << 20] {
-        let long = "x".repeat(size);
-        let fits = |right: Right| if size == 1 << 10 { right } else { right.or_error(&["interrupted", "protocol", "too-large"]) };
-        let tail = "Content-Length: 2\r\n\r\nok";
-        let page = || fits(Right::answer(200, "ok"));
-        add(&format!("reason/{size}"), raw(format!("HTTP/1.1 200 {long}\r\n{tail}")).close(), page(), none.clone());
-        add(&format!("value/{size}"), raw(format!("{head}X-A: {long}\r\n{tail}")).close(), page(), none.clone());
-        add(&format!("name/{size}"), raw(format!("{head}{long}: 1\r\n{tail}")).close(), page(), none.clone());
-        let fields = "X-A: 1\r\n".repeat(size / 8);
-        let many = raw(format!("{head}{fields}{tail}")).close();
-        add(&format!("fields/{size}"), many, Right::answer(200, "ok").or_error(&["interrupted", "protocol", "too-large"]), none.clone());
-        let extension = raw(format!("{chunked}2;{long}\r\nok\r\n0\r\n\r\n")).close();
-        add(&format!("extension/{size}"), extension, page(), none.clone());
-        let extensions = raw(format!("{chunked}{}0\r\n\r\n", "1;x\r\na\r\n".repeat(size / 8))).close();
-        add(&format!("extensions/{size}"), extensions, fits(Right::answer(200, "a".repeat(size / 8))), none.clone());
-        let trailer = raw(format!("{chunked}2\r\nok\r\n0\r\nX-A: {long}\r\n\r\n")).close();
-        add(&format!("trailer/{size}"), trailer, page(), none.clone());
-        let trailers = raw(format!("{chunked}2\r\nok\r\n0\r\n{}\r\n", "X-A: 1\r\n".repeat(size / 8))).close();
-        add(&format!("trailers/{size}"), trailers, Right::answer(200, "ok").or_error(&["interrupted", "protocol", "too-large"]), none.clone());
-        let zeros = raw(format!("{chunked}{}2\r\nok\r\n0\r\n\r\n", "0".repeat(size))).close();
-        add(&format!("zeros/{size}"), zeros, Right::answer(200, "ok").or_error(&["interrupted", "protocol"]), none.clone());
-        let blank = raw(format!("{}{head}{tail}", "\r\n".repeat(size / 2))).close();
-        add(&format!("blank-lines/{size}"), blank, Right::answer(200, "ok").or_error(&["interrupted", "protocol"]), none.clone());
-        let moved = redirect(302, format!("/{long}")).close();
-        let to_nowhere = Right::answer(404, "").or_error(&["bad-redirect", "protocol", "too-large", "interrupted"]);
-        add(&format!("location/{size}"), moved, to_nowhere, json!({"redirect": {"limit": 1}}));
-        let small = raw(format!("{chunked}{}0\r\n\r\n", "1\r\na\r\n".repeat(size / 6))).close();
-        add(&format!("small-chunks/{size}"), small, Right::answer(200, "a".repeat(size / 6)), none.clone());
-    }
-    for length in ["18446744073709551615", "9223372036854775808", "9223372036854775807", "99999999999999999999"] {
-        let reply = raw(format!("{head}Content-Length: {length}\r\n\r\nabc")).close();
-        add(&format!("length/{length}"), reply, refused(), none.clone());
-        add(&format!("length-limited/{length}"), raw(format!("{head}Content-Length: {length}\r\n\r\nabc")).close(), refused(), json!({"max_body": 100}));
-    }
-    for size in ["ffffffffffffffff", "fffffffffffffffff", "8000000000000000", "7fffffffffffffff"] {
-        add(&format!("chunk/{size}"), raw(format!("{chunked}{size}\r\nabc")).close(), refused(), none.clone());
-    }
-    for (name, start, again) in [
-        ("endless-line", "", "x"),
-        ("endless-reason", "HTTP/1.1 200 ", "x"),
-        ("endless-name", head, "x"),
-        ("endless-value", "HTTP/1.1 200 OK\r\nX-A: ", "x"),
-        ("endless-fields", head, "X-A: 1\r\n"),
-        ("endless-interim", "", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"),
-        ("endless-continue", "", "HTTP/1.1 100 Continue\r\n\r\n"),
-        ("endless-blank-lines", "", "\r\n"),
-        ("endless-size", chunked, "0"),
-        ("endless-extension", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", "x"),
-        ("endless-trailer", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: ", "x"),
-        ("endless-trailers", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "X-A: 1\r\n"),
-    ] {
-        add(name, flood(start, again), stopped(), json!({"timeouts": {"total": "400ms"}}));
-    }
-    for (name, start, again) in [
-        ("endless-body", "HTTP/1.1 200 OK\r\n\r\n", "x"),
-        ("endless-length", "HTTP/1.1 200 OK\r\nContent-Length: 9000000000000\r\n\r\n", "x"),
-        ("endless-chunks", chunked, "1\r\na\r\n"),
-        ("endless-extensions", chunked, "1;x\r\na\r\n"),
-    ] {
-        let too_large = if name == "endless-extensions" { refused() } else { Right::error(&["too-large"]) };
-        add(name, flood(start, again), too_large, json!({"max_body": 100_000}));
-        // Without a limit it is the deadline that ends it; a response that is larger than what is preloaded is delivered, and then read.
-        add(&format!("{name}-unlimited"), flood(start, again), stopped(), json!({"timeouts": {"total": "400ms"}}));
-    }
-    let hop = json!({"redirect": {"limit": 1}});
-    add("endless-redirect", flood("HTTP/1.1 302 Found\r\nLocation: /good\r\n\r\n", "x"), Right::answer(200, GOOD), hop);
-    bombs(&mut add)?;
-    Ok(())
-}
-
-/// Bodies that decode to far more than they are.
-fn bombs(add: &mut impl FnMut(&str, Reply, Right, Value)) -> Result<()> {
-    let mut nested = vec![0; 4 << 20];
-    for depth in 1..=5 {
-        nested = gzip(&nested)?;
-        let codings = vec!["gzip"; depth].join(", ");
-        let reply = ok(&nested).header("Content-Encoding", codings);
-        add(&format!("bomb/nested/{depth}"), reply, Right::error(&["too-large"]), Value::Null);
-    }
-    let bomb = gzip(vec![0; 32 << 20])?;
-    let reply = || ok(&bomb).header("Content-Encoding", "gzip");
-    add("bomb/ratio", reply(), Right::error(&["too-large"]), Value::Null);
-    let limited = json!({"max_ratio": null, "max_body": 1 << 20});
-    add("bomb/limit", reply(), Right::error(&["too-large"]), limited);
-    add("bomb/cut", reply().cut(bomb.len() / 2).close(), Right::error(&["too-large"]), Value::Null);
-    Ok(())
-}
-
-/// The coded body that no answer here has.
-#[cfg(test)]
-fn uncoded() -> Coded {
-    Coded::default()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -478,7 +372,6 @@ mod tests {
             let meaning = read(&specimen.bytes, Ending::Closed, specimen.method == "HEAD", &specimen.coded);
             assert!(matches!(meaning, Meaning::Whole(_)), "{}: {meaning:?}", specimen.name);
         }
-        assert_eq!(read(b"", Ending::Closed, false, &uncoded()), Meaning::Unfinished(Place::Head));
         Ok(())
     }
 }

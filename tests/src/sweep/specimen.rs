@@ -39,7 +39,8 @@ pub(crate) fn specimens() -> Result<Vec<Specimen>> {
         then: Then::Deliver,
     };
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum";
-    let chunks = "13\r\nthe quick brown fox\r\n18;q=\"a;b\"\r\n jumps over the lazy dog\r\n0\r\nX-Sum: 43\r\nX-End: yes\r\n\r\n";
+    let chunks =
+        "13\r\nthe quick brown fox\r\n18;q=\"a;b\"\r\n jumps over the lazy dog\r\n0\r\nX-Sum: 43\r\nX-End: yes\r\n\r\n";
     let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n";
     let mut all = vec![
         plain("length", &format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{length}"), text),
@@ -77,7 +78,10 @@ fn coded_specimens(text: &str) -> Result<Vec<Specimen>> {
     let (one, two) = (gzip("the quick brown fox ")?, gzip("jumps")?);
     let members = Coded {
         codings: "gzip",
-        ends: vec![(one.len(), b"the quick brown fox ".to_vec()), (one.len() + two.len(), b"the quick brown fox jumps".to_vec())],
+        ends: vec![
+            (one.len(), b"the quick brown fox ".to_vec()),
+            (one.len() + two.len(), b"the quick brown fox jumps".to_vec()),
+        ],
         bytes: [one, two].concat(),
         checked: true,
     };
