@@ -126,7 +126,8 @@ impl Client {
     }
 }
 
-fn operation(name: &str, mut request: Value) -> Value {
+/// An operation with the keys of a request.
+pub(crate) fn operation(name: &str, mut request: Value) -> Value {
     request["op"] = json!(name);
     request
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::component::{self, Build};
 use crate::console::{self, Console};
 use crate::workspace::{self, Workspace};
-use crate::{dependencies, interop, paths, semver};
+use crate::{dependencies, fuzz, interop, paths, semver};
 
 /// Runs every check until one fails, and tells what each took.
 pub(crate) fn run(workspace: &Workspace, console: &Console) -> Result<()> {
@@ -68,7 +68,7 @@ type Check = fn(&Workspace, &Console) -> Result<()>;
 
 // What needs no compiler first, then what only checks, then what runs. Clippy and rustdoc read the
 // same metadata of the dependencies; the tests, the demo and the measure share the code built from them.
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 13] = [
     ("formatting", |workspace, _| workspace::run(&mut workspace.cargo(["fmt", "--all", "--check"]))),
     ("paths", paths::check),
     ("dependencies", dependencies::check),
@@ -99,6 +99,10 @@ const CHECKS: [(&str, Check); 12] = [
     ("tests", |workspace, _| test(&[], workspace)),
     // The same runs each time: what another seed finds is no mistake of the change at hand.
     ("sweep", |workspace, _| sweep(&["--seed".to_owned(), "1".to_owned()], workspace)),
+    ("fuzzing", |workspace, console| {
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        fuzz::run(&fuzz::Options { seconds: 3, jobs, ..fuzz::Options::default() }, workspace, console)
+    }),
     ("interop", |workspace, console| interop::run(&[], workspace, console)),
     ("demo", |workspace, _| {
         demo(workspace)?;

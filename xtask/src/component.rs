@@ -136,6 +136,11 @@ fn remapped_paths(sysroot: &Path, workspace: &Workspace) -> OsString {
     remap(&library, "rust");
     if let Some(cargo_home) = cargo_home {
         remap(&cargo_home, "cargo");
+        // Of several that match, the last one counts. Packages keep their names and versions, not the name of where they came from.
+        let registries = std::fs::read_dir(cargo_home.join("registry/src")).into_iter().flatten();
+        for registry in registries.filter_map(Result::ok) {
+            remap(&registry.path(), "cargo");
+        }
     }
     flags
 }

@@ -8,6 +8,7 @@ mod component;
 mod console;
 mod debian;
 mod dependencies;
+mod fuzz;
 mod interop;
 mod licence;
 mod paths;
@@ -35,6 +36,8 @@ Commands:
                   `urlpool conform --sweep`, such as `--seed 7`
   interop [NAME]  Install servers of other people and run the checks against them, or those
                   whose names hold NAME
+  fuzz [TARGET]   Try core with inputs that look for a panic or a broken promise: ten seconds of
+                  each target, or of those named
   component       Build target/component/urlpool.wasm, and the guest that tests run beside it;
                   print its size and how long instantiating it takes
   bench           Measure urlpool beside native clients and other guest libraries
@@ -49,6 +52,14 @@ Single checks of ci:
 
 For a release:
   release-wit     Keep a copy of wit/ as the released version it names
+
+Options of fuzz:
+  --list                  List the targets
+  --seconds N             How long each runs; by default 10
+  --jobs N                How many run at a time; by default 1
+  --random                Random inputs instead of libFuzzer, as where no compiler of C++ is
+  --replay FILE           Try the target with this file, and show what it does
+  --keep                  Afterwards, keep as seeds what reached new code
 
 Options of bench:
   --quick                 Less work in fewer rounds, in about a minute; written to
@@ -128,6 +139,7 @@ fn run(console: &Console) -> Result<()> {
             build_component(&workspace, console)?;
             console.step("interop", || interop::run(rest, &workspace, console))
         }
+        "fuzz" => fuzz::run(&fuzz_options(rest)?, &workspace, console),
         "bench" => bench::run(rest, &workspace, console),
         "soak" => bench::soak(rest, &workspace, console),
         "ci" => {
@@ -188,6 +200,28 @@ fn component_options(args: &[String]) -> Result<component::Options> {
             options.build.features.push(list.to_owned());
         } else {
             bail!(Usage(format!("component: `{arg}` is no option; see `cargo xtask help`")));
+        }
+    }
+    Ok(options)
+}
+
+fn fuzz_options(args: &[String]) -> Result<fuzz::Options> {
+    let mut options = fuzz::Options::default();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or_else(|| Usage(format!("fuzz: `{arg}` wants a value")));
+        let number = |text: &String| text.parse::<u32>().map_err(|_| Usage(format!("fuzz: `{arg} {text}`: no number")));
+        match arg.as_str() {
+            "--list" => options.list = true,
+            "--random" => options.random = true,
+            "--keep" => options.keep = true,
+            "--seconds" => options.seconds = u64::from(number(value()?)?),
+            "--jobs" => options.jobs = number(value()?)? as usize,
+            "--replay" => options.replay.push(value()?.clone()),
+            option if option.starts_with('-') => {
+                bail!(Usage(format!("fuzz: `{option}` is no option; see `cargo xtask help`")));
+            }
+            target => options.targets.push(target.to_owned()),
         }
     }
     Ok(options)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::console::Console;
 use crate::debian::{self, works};
@@ -135,6 +135,17 @@ impl Toolchain {
         let told = workspace::output(rustc.args(["--print", "sysroot"]))?;
         Ok(PathBuf::from(told.trim()))
     }
+}
+
+/// The target that programs of this machine are built for.
+///
+/// # Errors
+///
+/// When the compiler cannot tell.
+pub(crate) fn host(workspace: &Workspace) -> Result<String> {
+    let told = workspace::output(rustc(workspace).arg("-vV"))?;
+    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc -vV: names no host")?.to_owned())
 }
 
 /// Debian's compiler for its web browsers, current where plain `rustc` is years old, and what building std takes.

@@ -40,8 +40,15 @@ impl Workspace {
     /// A call of the cargo that started this xtask, to be run in the root.
     pub(crate) fn cargo<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
-        command.args(args).current_dir(&self.root).stdin(Stdio::null());
+        let mut command = self.command(Path::new(&cargo));
+        command.args(args);
+        command
+    }
+
+    /// A call of this program, to be run in the root.
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root).stdin(Stdio::null());
         command
     }
 }

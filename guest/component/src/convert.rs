@@ -9,6 +9,7 @@ use urlpool_core::history::{Attempt, FollowedBy, Outcome};
 use urlpool_core::origin::Scheme;
 use urlpool_core::retry::AtLimit;
 use urlpool_core::slots::WhenFull;
+use urlpool_core::trace::{Mark, Milestone, Trace};
 use urlpool_core::{Error, ErrorCode, Headers, Invalid, Kind, Phase};
 use wasip2::http::types::{
     DnsErrorPayload, ErrorCode as WasiCode, FieldSizePayload, Fields, IncomingResponse, Method as WasiMethod,
@@ -146,6 +147,8 @@ pub(crate) fn error_keeping(error: Error, kept: Kept) -> wit::Error {
 }
 
 /// A history of core as one of WIT.
+// Once in the component, not once for each function that gives one.
+#[inline(never)]
 pub(crate) fn history(history: &[Attempt]) -> Vec<wit::Attempt> {
     history
         .iter()
@@ -165,6 +168,27 @@ pub(crate) fn history(history: &[Attempt]) -> Vec<wit::Attempt> {
             delay: nanos(attempt.delay),
         })
         .collect()
+}
+
+/// A trace of core as one of WIT.
+#[inline(never)]
+pub(crate) fn trace(trace: &Trace) -> Vec<wit::Mark> {
+    let mark = |mark: &Mark| wit::Mark {
+        after: nanos(mark.after),
+        attempt: mark.attempt,
+        what: match mark.what {
+            Milestone::Queued => wit::Milestone::Queued,
+            Milestone::Granted => wit::Milestone::Granted,
+            Milestone::Sending => wit::Milestone::Sending,
+            Milestone::Sent => wit::Milestone::Sent,
+            Milestone::FirstByte(status) => wit::Milestone::FirstByte(status),
+            Milestone::BodyEnd => wit::Milestone::BodyEnd,
+            Milestone::Retried(delay) => wit::Milestone::Retried(nanos(delay)),
+            Milestone::Redirected(delay) => wit::Milestone::Redirected(nanos(delay)),
+            Milestone::Failed => wit::Milestone::Failed,
+        },
+    };
+    trace.marks().iter().map(mark).collect()
 }
 
 /// A phase of core as one of WIT.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use urlpool_core::exchange::NoSlot;
 use urlpool_core::history::Attempt as Attempted;
 use urlpool_core::slots::Ticket;
-use urlpool_core::{Delivery, Error, Event, Exchange, Instant, Now, Request};
+use urlpool_core::{Delivery, Error, Event, Exchange, Instant, Now, Request, Trace};
 use wasip2::io::poll::{Pollable, poll};
 
 use crate::body::{Incoming, Kept};
@@ -147,6 +147,11 @@ pub(crate) fn wait_for(pollable: &Pollable, until: Option<Instant>) -> bool {
     })
 }
 
+/// What has happened in this exchange so far, in order.
+pub(crate) fn trace(ticket: Ticket) -> Trace {
+    REACTOR.with_borrow(|reactor| reactor.running.get(&ticket).map_or_else(Trace::default, Running::trace))
+}
+
 /// The result of an exchange that has finished; an error comes with the handles that lent a pollable.
 pub(crate) fn take(ticket: Ticket) -> Option<Result<Arrived, Box<(Error, Kept)>>> {
     REACTOR.with_borrow_mut(|reactor| reactor.forget(ticket)?.into_result())
@@ -216,7 +221,9 @@ struct Reactor {
     last: Ticket,
     running: BTreeMap<Ticket, Running>,
     /// When each is late, the soonest first.
-    deadlines: BTreeSet<(Instant, Ticket)>,
+    ///
+    /// In nanoseconds, since the set is then one of the slots' kind, and its code is in the component once.
+    deadlines: BTreeSet<(u64, Ticket)>,
     /// Those that wait for something of the host's.
     watching: BTreeSet<Ticket>,
     /// Those that have finished since somebody looked.
@@ -276,10 +283,10 @@ impl Reactor {
         let (before, after) = running.renew_deadline();
         if before != after {
             if let Some(before) = before {
-                self.deadlines.remove(&(before, ticket));
+                self.deadlines.remove(&(before.as_nanos(), ticket));
             }
             if let Some(after) = after {
-                self.deadlines.insert((after, ticket));
+                self.deadlines.insert((after.as_nanos(), ticket));
             }
         }
         if running.subscribe() {
@@ -296,7 +303,7 @@ impl Reactor {
     fn forget(&mut self, ticket: Ticket) -> Option<Running> {
         let running = self.running.remove(&ticket)?;
         if let Some(noted) = running.noted_deadline() {
-            self.deadlines.remove(&(noted, ticket));
+            self.deadlines.remove(&(noted.as_nanos(), ticket));
         }
         self.watching.remove(&ticket);
         Some(running)
@@ -324,7 +331,7 @@ impl Reactor {
     ///
     /// When it may `block`, it waits until something is ready, but no longer than the nearest deadline and `until`.
     fn turn(&mut self, also: &[&Pollable], until: Option<Instant>, block: bool) -> Turn {
-        let nearest = self.deadlines.first().map(|(at, _)| *at).into_iter().chain(until).min();
+        let nearest = self.deadlines.first().map(|(at, _)| Instant::from_nanos(*at)).into_iter().chain(until).min();
         if let Some(at) = nearest.filter(|_| block)
             && self.timer.as_ref().is_none_or(|(set, _)| *set > at)
         {
@@ -354,13 +361,17 @@ impl Reactor {
         if pollables.is_empty() {
             return Turn::Nothing;
         }
-        let mut ready = poll(&pollables);
         // Hosts name them in any order. What is written of a body goes before the answer to it.
-        ready.sort_unstable();
+        let mut ready = vec![false; places.len()];
+        for place in poll(&pollables) {
+            if let Some(ready) = ready.get_mut(place as usize) {
+                *ready = true;
+            }
+        }
         drop(pollables);
         let now = clock::now();
         let mut moved = Turn::Moved { also: false };
-        for place in ready.into_iter().filter_map(|place| places.get(place as usize).copied()) {
+        for (place, _) in places.into_iter().zip(ready).filter(|(_, ready)| *ready) {
             match place {
                 Place::Attempt(ticket, watched) => self.proceed(ticket, Some(watched), now),
                 Place::Incoming(ticket) => self.proceed(ticket, None, now),
@@ -388,7 +399,7 @@ impl Reactor {
     /// Tells those whose deadline has passed.
     fn expire(&mut self, now: Now) {
         let late: Vec<Ticket> =
-            self.deadlines.iter().take_while(|(at, _)| *at <= now.mono).map(|(_, ticket)| *ticket).collect();
+            self.deadlines.iter().take_while(|(at, _)| *at <= now.mono.as_nanos()).map(|(_, ticket)| *ticket).collect();
         for ticket in late {
             if let Some(running) = self.running.get(&ticket).filter(|running| !running.has_slot()) {
                 running.give_up_place(ticket);

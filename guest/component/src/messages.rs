@@ -74,6 +74,10 @@ impl wit::GuestDetails for Details {
     fn history(&self) -> Vec<wit::Attempt> {
         convert::history(&self.error.history)
     }
+
+    fn trace(&self) -> Vec<wit::Mark> {
+        convert::trace(&self.error.trace)
+    }
 }
 
 /// A form, and the streams of its files.

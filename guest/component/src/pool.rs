@@ -32,6 +32,7 @@ struct Settings {
     policy: Policy,
     slots: Option<u32>,
     when_full: WhenFull,
+    queue: Option<u32>,
     origins: u32,
     seed: Option<u64>,
 }
@@ -42,6 +43,7 @@ impl Default for Settings {
             policy: Policy::default(),
             slots: Some(urlpool_core::slots::DEFAULT_SLOTS),
             when_full: WhenFull::Queue,
+            queue: None,
             origins: urlpool_core::slots::DEFAULT_ORIGINS,
             seed: None,
         }
@@ -61,6 +63,10 @@ impl wit::GuestOptions for Options {
         self.0.borrow_mut().when_full = convert::when_full(then);
     }
 
+    fn set_queue(&self, limit: Option<u32>) {
+        self.0.borrow_mut().queue = limit;
+    }
+
     fn set_origins(&self, limit: u32) {
         self.0.borrow_mut().origins = limit;
     }
@@ -71,6 +77,18 @@ impl wit::GuestOptions for Options {
 
     fn remove_header(&self, name: String) {
         self.0.borrow_mut().policy.remove_header(&name);
+    }
+
+    fn basic_auth(&self, url: String, username: String, password: String) -> Result<(), wit_messages::Error> {
+        self.0.borrow_mut().policy.keyring.set_basic(&url, &username, &password).map_err(convert::invalid)
+    }
+
+    fn bearer_auth(&self, url: String, token: String) -> Result<(), wit_messages::Error> {
+        self.0.borrow_mut().policy.keyring.set_bearer(&url, &token).map_err(convert::invalid)
+    }
+
+    fn set_trace_context(&self, enabled: bool) {
+        self.0.borrow_mut().policy.trace_context = enabled;
     }
 
     fn set_retry(&self, retry: wit_policy::RetryBorrow<'_>) {
@@ -117,7 +135,9 @@ impl Pool {
             settings.policy.bind(base, credentials.clone());
         }
         Self(Rc::new(Shared {
-            slots: RefCell::new(Slots::new(settings.slots, settings.when_full, settings.origins)),
+            slots: RefCell::new(
+                Slots::new(settings.slots, settings.when_full, settings.origins).with_queue(settings.queue),
+            ),
             entropy: RefCell::new(settings.seed.map_or_else(clock::entropy, Entropy::seeded)),
             policy: settings.policy,
             base: base.map(|(base, _)| base),
@@ -222,6 +242,10 @@ impl wit::GuestPending for Pending {
 
     fn history(&self) -> Vec<wit_messages::Attempt> {
         convert::history(&drive::history(self.0))
+    }
+
+    fn trace(&self) -> Vec<wit_messages::Mark> {
+        convert::trace(&drive::trace(self.0))
     }
 
     fn subscribe(&self) -> Vec<Pollable> {

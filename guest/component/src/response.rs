@@ -106,6 +106,10 @@ impl wit::GuestResponse for Response {
         convert::history(self.0.borrow().delivery.history())
     }
 
+    fn trace(&self) -> Vec<wit::Mark> {
+        convert::trace(&self.0.borrow().delivery.trace())
+    }
+
     fn decoded(&self) -> bool {
         self.0.borrow().delivery.is_decoded()
     }

@@ -8,7 +8,7 @@ use urlpool_core::exchange::{Counts, NoSlot, Outbound};
 use urlpool_core::failure::Failure;
 use urlpool_core::history::Attempt as Attempted;
 use urlpool_core::slots::{Acquired, Ticket};
-use urlpool_core::{Delivery, Error, Event, Exchange, Instant, Now, Step};
+use urlpool_core::{Delivery, Error, Event, Exchange, Instant, Now, Step, Trace};
 use wasip2::io::poll::Pollable;
 
 use crate::body::{Incoming, Kept};
@@ -83,6 +83,7 @@ impl Running {
                         }
                         Acquired::Queued => None,
                         Acquired::Refused => Some(Event::NoSlot(NoSlot::Full)),
+                        Acquired::QueueFull => Some(Event::NoSlot(NoSlot::QueueFull)),
                         Acquired::Closed => Some(Event::NoSlot(NoSlot::Closed)),
                     }
                 }
@@ -178,6 +179,15 @@ impl Running {
     /// The attempts so far that others followed.
     pub(crate) fn history(&self) -> &[Attempted] {
         self.exchange.history()
+    }
+
+    /// What happened so far.
+    pub(crate) fn trace(&self) -> Trace {
+        match &self.result {
+            None => self.exchange.trace().clone(),
+            Some(Ok(arrived)) => arrived.delivery.trace(),
+            Some(Err(error)) => error.trace.clone(),
+        }
     }
 
     /// Leaves the queue, or gives back a slot that was granted and not taken yet.

@@ -48,12 +48,12 @@ impl Backoff {
             0 | 1 => return Duration::ZERO,
             nth => nth - 1,
         };
-        // A shift that would push a bit out is past any ceiling.
-        let doubled = if doublings >= base.leading_zeros() { u64::MAX } else { base << doublings };
-        let plain = if base == 0 { 0 } else { doubled.min(ceiling) };
-        if plain == 0 {
+        if base == 0 || ceiling == 0 {
             return Duration::ZERO;
         }
+        // A shift that would push a bit out is past any ceiling.
+        let doubled = if doublings > base.leading_zeros() { u64::MAX } else { base << doublings };
+        let plain = doubled.min(ceiling);
         let spread = match self.jitter {
             Jitter::None => plain,
             Jitter::Additive(extra) => plain.saturating_add(between(0, nanos(extra), entropy)),
@@ -106,6 +106,10 @@ fn obsolete_date(text: &str, wall: SystemTime) -> Option<HttpDate> {
         return None;
     }
     let short = weekday.get(..3)?;
+    let days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    if !days.iter().any(|day| weekday == *day || (weekday == short && day.starts_with(short))) {
+        return None;
+    }
     let in_century =
         |century: u32| format!("{short}, {day} {month} {century:02}{year} {time}").parse::<HttpDate>().ok();
     // More than 50 years ahead means the last year in the past that ends like it. The weekday

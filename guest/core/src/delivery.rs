@@ -15,8 +15,10 @@ use crate::exchange::Head;
 use crate::failure::Failure;
 use crate::headers::Headers;
 use crate::history::Attempt;
+use crate::target;
 use crate::text;
 use crate::timeouts::{Clock, Deadline, Phase};
+use crate::trace::{Milestone, Trace};
 
 /// The ratio of decoded to encoded bytes is judged above this size: 1 MiB.
 ///
@@ -102,6 +104,8 @@ pub struct Delivery {
     trailers: Headers,
     url: String,
     history: Vec<Attempt>,
+    /// What happened, once the exchange has handed it over.
+    trace: Option<Trace>,
     not_retried: Option<String>,
     terms: Terms,
     /// Whether an encoding is undone.
@@ -185,6 +189,7 @@ impl Delivery {
             trailers: Headers::default(),
             url,
             history,
+            trace: None,
             not_retried,
             terms,
             undone: decoder.is_some(),
@@ -260,6 +265,7 @@ impl Delivery {
                 self.end = Some(Ended::Badly(Failure::TimedOut(phase)));
             }
         }
+        self.mark_end(now);
     }
 
     /// Reads up to `max` decoded bytes; a `max` of 0 counts as 1.
@@ -371,7 +377,7 @@ impl Delivery {
             Some(Used::Preloaded) => "the body was preloaded, so it cannot be taken as it was sent",
             Some(Used::Read) => "the body was read, so it cannot be taken as it was sent",
         };
-        Err(Error { url: Some(self.url.clone()), ..Error::new(Cause::Other(reason.to_owned())) })
+        Err(Error { url: Some(target::redact(&self.url)), ..Error::new(Cause::Other(reason.to_owned())) })
     }
 
     /// Whether trailers may follow the body: it ends otherwise than by a declared length, or the head announces some.
@@ -419,6 +425,20 @@ impl Delivery {
     /// This body as text, by the charset that the head names.
     pub fn text(&self, body: &[u8]) -> String {
         text::decode(body, self.headers.get("content-type"))
+    }
+
+    /// What happened in the call so far, and when.
+    pub fn trace(&self) -> Trace {
+        self.trace.clone().unwrap_or_default()
+    }
+
+    /// Goes on with the trace of the exchange that delivers this.
+    pub(crate) fn go_on_tracing(&mut self, trace: Trace, now: Now) {
+        self.trace = Some(trace);
+        self.mark_end(now);
+        if let (Some(failed), Some(trace)) = (&mut self.failed, &self.trace) {
+            failed.trace = trace.clone();
+        }
     }
 
     pub(crate) fn set_not_retried(&mut self, reason: String) {
@@ -522,17 +542,38 @@ impl Delivery {
         }
     }
 
+    /// Takes note of how the body ended, if it did.
+    fn mark_end(&mut self, now: Now) {
+        match &self.end {
+            // What came may still turn out to be undecodable, but all of it came.
+            Some(Ended::Whole) => self.mark(Milestone::BodyEnd, now),
+            Some(Ended::Badly(_)) => self.mark(Milestone::Failed, now),
+            None if self.failed.is_some() => self.mark(Milestone::Failed, now),
+            None => {}
+        }
+    }
+
+    fn mark(&mut self, what: Milestone, now: Now) {
+        if let Some(trace) = &mut self.trace {
+            trace.mark(what, self.terms.clock.elapsed(now.mono));
+        }
+    }
+
     fn cut(&self, code: Option<ErrorCode>) -> Failure {
         Failure::Cut { code, expected: self.expected, received: self.received }
     }
 
     fn fail(&mut self, cause: Cause, now: Now) {
         self.input.clear();
+        if !self.is_ended() {
+            self.mark(Milestone::Failed, now);
+        }
         self.failed = Some(Error {
             cause,
-            url: Some(self.url.clone()),
+            url: Some(target::redact(&self.url)),
             elapsed: self.terms.clock.elapsed(now.mono),
             history: self.history.clone(),
+            trace: self.trace.clone().unwrap_or_default(),
         });
     }
 }

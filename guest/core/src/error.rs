@@ -6,27 +6,31 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::code::ErrorCode;
+use crate::exchange::NoSlot;
 use crate::history::Attempt;
 use crate::target::shown;
 use crate::timeouts::Phase;
+use crate::trace::Trace;
 
 /// Why a call brought no usable response.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error {
     /// What happened.
     pub cause: Cause,
-    /// The URL of the last attempt, without userinfo; none before there was a valid one.
+    /// The URL of the last attempt, without secrets; none before there was a valid one.
     pub url: Option<String>,
     /// How long the call took.
     pub elapsed: Duration,
     /// The attempts that others followed, in order.
     pub history: Vec<Attempt>,
+    /// What happened in the call, and when.
+    pub trace: Trace,
 }
 
 impl Error {
     /// A failure outside of any attempt.
     pub fn new(cause: Cause) -> Self {
-        Self { cause, url: None, elapsed: Duration::ZERO, history: Vec::new() }
+        Self { cause, url: None, elapsed: Duration::ZERO, history: Vec::new(), trace: Trace::default() }
     }
 
     /// A request that was refused before a call began.
@@ -116,8 +120,8 @@ pub enum Cause {
     PoolExhausted {
         /// The origin whose slots are taken.
         origin: String,
-        /// True when all of them are held by responses that the caller has not read or dropped.
-        held: bool,
+        /// Why none was waited for.
+        why: NoSlot,
     },
     /// The pool was closed.
     Closed,
@@ -262,10 +266,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Invalid(invalid) => write!(f, "{invalid}"),
             Self::Denied(code) => write!(f, "denied by the host: {code}"),
-            Self::PoolExhausted { origin, held: true } => {
-                write!(f, "no slot for {origin}: all are held by responses that were not read to the end or dropped")
-            }
-            Self::PoolExhausted { origin, held: false } => write!(f, "no slot for {origin} is free"),
+            Self::PoolExhausted { origin, why } => write!(f, "no slot for {origin}: {why}"),
             Self::Closed => f.write_str("the pool was closed"),
             Self::TimedOut { phase, limit: Some(limit) } => write!(f, "timed out in phase {phase} after {limit:?}"),
             Self::TimedOut { phase, limit: None } => write!(f, "timed out in phase {phase} by a limit of the host"),

@@ -2,6 +2,7 @@
 //!
 //! Longer than 400 lines, since the steps and events that shells speak in stand beside the machine that answers them.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::clock::{Instant, Now};
@@ -18,6 +19,7 @@ use crate::redirect::{Hop, HopFrom, Next, StayReason};
 use crate::request::Request;
 use crate::retry::{AtLimit, Call, Count, Judged, Refusal, Sent, Tally, Verdict};
 use crate::timeouts::{AttemptClock, Clock, Deadline, Phase};
+use crate::trace::{Milestone, Trace};
 use crate::upload::Upload;
 
 pub use crate::outgoing::{Outbound, USER_AGENT};
@@ -76,10 +78,23 @@ pub enum Event {
 pub enum NoSlot {
     /// All are taken, and the pool does not wait.
     Full,
+    /// All are taken, and as many requests wait as the pool allows.
+    QueueFull,
     /// All are held by responses that nobody will read while this call blocks.
     Held,
     /// The pool was closed.
     Closed,
+}
+
+impl fmt::Display for NoSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "all are taken",
+            Self::QueueFull => "all are taken, and the queue is full",
+            Self::Held => "all are held by responses that were not read to the end or dropped",
+            Self::Closed => "the pool was closed",
+        })
+    }
 }
 
 /// The head of a response.
@@ -116,9 +131,13 @@ pub struct Exchange {
     tally: Tally,
     counts: Counts,
     history: Vec<Attempt>,
+    /// Empty once the call has ended: its result has it then.
+    trace: Trace,
     /// Whether each hop so far led to the URL it came from.
     same: bool,
     entropy: u64,
+    /// What spans are drawn from, where each attempt is one.
+    spans: Option<Entropy>,
     state: State,
 }
 
@@ -127,9 +146,27 @@ enum State {
     Acquiring { asked: Instant },
     Sending(AttemptClock),
     Collecting { delivery: Box<Delivery>, limit: u64 },
-    Draining { until: Instant, then: Option<Instant> },
+    Draining { until: Instant, next: Upcoming },
     Waiting(Instant),
     Finished,
+}
+
+/// An attempt that another one leads to.
+#[derive(Clone, Copy, Debug)]
+struct Upcoming {
+    why: Milestone,
+    /// The moment it begins at; none for at once.
+    at: Option<Instant>,
+}
+
+impl Upcoming {
+    fn retry(delay: Duration, now: Now) -> Self {
+        Self { why: Milestone::Retried(delay), at: Some(now.mono.after(delay)) }
+    }
+
+    fn hop(delay: Duration, now: Now) -> Self {
+        Self { why: Milestone::Redirected(delay), at: (!delay.is_zero()).then(|| now.mono.after(delay)) }
+    }
 }
 
 impl Exchange {
@@ -146,7 +183,10 @@ impl Exchange {
     /// Takes what came of the last step, and says what to do next.
     pub fn on(&mut self, event: Event, now: Now) -> Step {
         match (std::mem::replace(&mut self.state, State::Finished), event) {
-            (State::Acquiring { .. }, Event::Granted) => self.send(now),
+            (State::Acquiring { .. }, Event::Granted) => {
+                self.mark(Milestone::Granted, now);
+                self.send(now)
+            }
             (State::Acquiring { .. }, Event::NoSlot(reason)) => self.fail(self.no_slot(reason), now),
             (State::Acquiring { asked }, Event::Expired) => {
                 let phase = self.clock.slot(asked).map_or(Phase::Slot, |deadline| deadline.phase);
@@ -166,10 +206,10 @@ impl Exchange {
                 delivery.on(Part::Expired, now);
                 self.collect(delivery, limit, now)
             }
-            (State::Draining { then, .. }, Event::Drained | Event::Expired) => match then {
-                Some(until) => self.wait(until),
-                None => self.acquire(now),
-            },
+            (State::Draining { next, .. }, Event::Drained | Event::Expired) => {
+                self.mark(Milestone::BodyEnd, now);
+                self.go_on(next, now)
+            }
             (State::Waiting(_), Event::Expired) => self.acquire(now),
             (state, event) => {
                 debug_assert!(false, "{event:?} does not belong to {state:?}");
@@ -213,7 +253,11 @@ impl Exchange {
     /// Takes note that the host accepted all of the body.
     pub fn sent(&mut self, now: Now) {
         if let State::Sending(attempt) = &mut self.state {
+            let again = attempt.is_sent();
             attempt.sent(now.mono);
+            if !again {
+                self.mark(Milestone::Sent, now);
+            }
         }
     }
 
@@ -227,6 +271,11 @@ impl Exchange {
         &self.history
     }
 
+    /// What has happened so far; empty once the call has ended, since its result has it then.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
     fn start(request: Request, pool: &Policy, mut entropy: Entropy, whole: bool, now: Now) -> (Self, Step) {
         let policy = pool.of(&request);
         let mut exchange = Self {
@@ -237,8 +286,10 @@ impl Exchange {
             tally: Tally::default(),
             counts: Counts::default(),
             history: Vec::new(),
+            trace: Trace::begin(),
             same: true,
             entropy: entropy.draw(),
+            spans: pool.trace_context.then(|| Entropy::seeded(entropy.draw())),
             state: State::Finished,
         };
         let decode = exchange.policy.decode;
@@ -255,6 +306,7 @@ impl Exchange {
         if self.is_over(now) {
             return self.fail(self.timed_out(Phase::Total), now);
         }
+        self.mark(Milestone::Queued, now);
         self.state = State::Acquiring { asked: now.mono };
         Step::Acquire(self.outgoing.target.origin().clone())
     }
@@ -263,18 +315,21 @@ impl Exchange {
         if self.is_over(now) {
             return self.fail(self.timed_out(Phase::Total), now);
         }
+        self.mark(Milestone::Sending, now);
         let upload = &self.outgoing.upload;
         let mut attempt = self.clock.attempt(now.mono);
         if upload.is_empty() {
             attempt.sent(now.mono);
+            self.trace.mark(Milestone::Sent, self.clock.elapsed(now.mono));
         }
         let options = attempt.host_options(now.mono, upload.is_handed_over_at_once());
         self.state = State::Sending(attempt);
         self.counts.attempts += 1;
-        Step::Send(Box::new(self.outgoing.attempt(options)))
+        Step::Send(Box::new(self.outgoing.attempt(options, &self.policy, self.spans.as_mut())))
     }
 
     fn answered(&mut self, head: Head, now: Now) -> Step {
+        self.mark(Milestone::FirstByte(head.status), now);
         let next = self.policy.redirect.next(
             &HopFrom {
                 method: &self.outgoing.method,
@@ -308,7 +363,7 @@ impl Exchange {
                     Verdict::Accept => {}
                     Verdict::Again { delay, counts } => {
                         self.again(Outcome::Answered(head.status), delay, counts);
-                        return self.drain(Some(now.mono.after(delay)), now);
+                        return self.drain(Upcoming::retry(delay, now), now);
                     }
                     Verdict::Exhausted(limit) => match self.policy.retry.at_limit() {
                         AtLimit::Fail => return self.fail(Cause::RetriesExhausted { status: head.status }, now),
@@ -334,7 +389,7 @@ impl Exchange {
         ));
         match self.policy.preload.or(self.whole.then_some(DEFAULT_PRELOAD)) {
             Some(limit) => self.collect(delivery, limit, now),
-            None => self.deliver(delivery),
+            None => self.deliver(delivery, now),
         }
     }
 
@@ -345,14 +400,15 @@ impl Exchange {
         self.same &= hop.same;
         self.outgoing.follow(hop, &self.policy.redirect);
         // Drain before following: an unread body makes the host close the connection.
-        self.drain((!delay.is_zero()).then(|| now.mono.after(delay)), now)
+        self.drain(Upcoming::hop(delay, now), now)
     }
 
     fn failed(&mut self, failure: Failure, now: Now) -> Step {
         match self.judge(Judged::Failed(&failure), now) {
             Verdict::Again { delay, counts } => {
+                self.mark(Milestone::Failed, now);
                 self.again(failure.outcome(), delay, counts);
-                self.wait(now.mono.after(delay))
+                self.go_on(Upcoming::retry(delay, now), now)
             }
             Verdict::Refuse(Refusal::Body) => self.fail(Cause::NotReplayable { code: failure.code().cloned() }, now),
             Verdict::Accept | Verdict::Exhausted(_) | Verdict::Refuse(_) => {
@@ -367,8 +423,9 @@ impl Exchange {
         if let (Collected::Whole, Some(failure)) = (collected, delivery.cut_by().cloned()) {
             match self.judge(Judged::Failed(&failure), now) {
                 Verdict::Again { delay, counts } => {
+                    self.mark(Milestone::Failed, now);
                     self.again(failure.outcome(), delay, counts);
-                    return self.wait(now.mono.after(delay));
+                    return self.go_on(Upcoming::retry(delay, now), now);
                 }
                 // A head that arrived is delivered all the same; its reader gets what came, then the failure.
                 Verdict::Exhausted(limit) => delivery.set_not_retried(limit.to_string()),
@@ -383,7 +440,7 @@ impl Exchange {
                 Step::Collect { trailers }
             }
             Collected::Full if self.whole => self.fail(Cause::TooLarge { limit: SizeLimit::Collect(limit) }, now),
-            Collected::Full | Collected::Whole => self.deliver(delivery),
+            Collected::Full | Collected::Whole => self.deliver(delivery, now),
         }
     }
 
@@ -411,38 +468,51 @@ impl Exchange {
     fn record(&mut self, outcome: Outcome, followed_by: FollowedBy, delay: Duration) {
         self.history.push(Attempt {
             method: self.outgoing.method.clone(),
-            url: self.outgoing.target.to_string(),
+            url: self.outgoing.target.redacted(),
             outcome,
             followed_by,
             delay,
         });
     }
 
-    fn drain(&mut self, then: Option<Instant>, now: Now) -> Step {
+    fn drain(&mut self, next: Upcoming, now: Now) -> Step {
         let (at_most, time) = DRAIN;
         let until = self.clock.clip(now.mono.after(time));
-        self.state = State::Draining { until, then };
+        self.state = State::Draining { until, next };
         Step::Drain { at_most, until }
     }
 
-    fn wait(&mut self, until: Instant) -> Step {
-        self.state = State::Waiting(until);
-        Step::Wait(until)
+    fn go_on(&mut self, next: Upcoming, now: Now) -> Step {
+        self.mark(next.why, now);
+        match next.at {
+            Some(until) => {
+                self.state = State::Waiting(until);
+                Step::Wait(until)
+            }
+            None => self.acquire(now),
+        }
     }
 
-    fn deliver(&mut self, delivery: Box<Delivery>) -> Step {
+    fn deliver(&mut self, mut delivery: Box<Delivery>, now: Now) -> Step {
         self.state = State::Finished;
+        delivery.go_on_tracing(std::mem::take(&mut self.trace), now);
         Step::Finish(Ok(delivery))
     }
 
     fn fail(&mut self, cause: Cause, now: Now) -> Step {
         self.state = State::Finished;
+        self.mark(Milestone::Failed, now);
         Step::Finish(Err(Error {
             cause,
-            url: Some(self.outgoing.target.to_string()),
+            url: Some(self.outgoing.target.redacted()),
             elapsed: self.clock.elapsed(now.mono),
             history: self.history.clone(),
+            trace: std::mem::take(&mut self.trace),
         }))
+    }
+
+    fn mark(&mut self, what: Milestone, now: Now) {
+        self.trace.mark(what, self.clock.elapsed(now.mono));
     }
 
     fn is_over(&self, now: Now) -> bool {
@@ -456,8 +526,7 @@ impl Exchange {
     fn no_slot(&self, reason: NoSlot) -> Cause {
         let origin = self.outgoing.target.origin().to_string();
         match reason {
-            NoSlot::Full => Cause::PoolExhausted { origin, held: false },
-            NoSlot::Held => Cause::PoolExhausted { origin, held: true },
+            NoSlot::Full | NoSlot::QueueFull | NoSlot::Held => Cause::PoolExhausted { origin, why: reason },
             NoSlot::Closed => Cause::Closed,
         }
     }

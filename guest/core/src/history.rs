@@ -12,7 +12,7 @@ use crate::timeouts::Phase;
 pub struct Attempt {
     /// The method sent.
     pub method: Method,
-    /// The URL asked for, without userinfo.
+    /// The URL asked for, without secrets.
     pub url: String,
     /// How it ended.
     pub outcome: Outcome,

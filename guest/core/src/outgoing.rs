@@ -3,11 +3,13 @@
 use http::Method;
 
 use crate::decode;
+use crate::entropy::Entropy;
 use crate::error::Invalid;
 use crate::headers::Headers;
 use crate::policy::Policy;
 use crate::redirect::{Hop, Redirect};
 use crate::request::{Body, Content, Request};
+use crate::span;
 use crate::target::Target;
 use crate::timeouts::HostOptions;
 use crate::upload::Upload;
@@ -37,7 +39,7 @@ pub struct Outbound {
 pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) target: Target,
-    /// All headers but the length and the names of the trailers, which each attempt declares anew.
+    /// All headers but those that each attempt has anew: the length, the names of the trailers, credentials of the origin, the span.
     pub(crate) headers: Headers,
     trailers: Headers,
     pub(crate) upload: Upload,
@@ -47,6 +49,8 @@ pub(crate) struct Outgoing {
     name_trailers: bool,
     /// Whether the caller declared a length.
     declared: bool,
+    /// False where the caller removed `Authorization`.
+    authorize: bool,
 }
 
 impl Outgoing {
@@ -61,6 +65,7 @@ impl Outgoing {
             declare_length: true,
             name_trailers: true,
             declared: false,
+            authorize: true,
         }
     }
 
@@ -82,7 +87,10 @@ impl Outgoing {
         for (name, value) in pool.headers.iter() {
             let lower = name.to_ascii_lowercase();
             // The type of a form is the request's own, and replaces the pool's as any header of a request does.
-            let replaced = named(&own_names, &lower) || (is_form && lower == "content-type");
+            // Credentials of an origin are meant more exactly than those of a pool.
+            let replaced = named(&own_names, &lower)
+                || (is_form && lower == "content-type")
+                || (lower == "authorization" && pool.keyring.get(self.target.origin()).is_some());
             if !replaced && !named(removed, &lower) {
                 self.headers.append_valid(name, value);
             }
@@ -114,7 +122,8 @@ impl Outgoing {
         self.take_length()?;
         self.name_trailers = absent(&self.headers, "trailer");
         self.target.check_size()?;
-        self.framed().check_size()?;
+        self.authorize = !named(removed, "authorization");
+        self.dressed(pool, pool.trace_context.then(|| Entropy::seeded(0)).as_mut()).check_size()?;
         self.trailers.check_size()
     }
 
@@ -136,16 +145,31 @@ impl Outgoing {
         }
     }
 
-    /// The attempt with these options.
-    pub(crate) fn attempt(&self, options: HostOptions) -> Outbound {
+    /// The attempt with these options, in a span drawn from `spans` where that is wanted.
+    pub(crate) fn attempt(&self, options: HostOptions, policy: &Policy, spans: Option<&mut Entropy>) -> Outbound {
         Outbound {
             method: self.method.clone(),
             target: self.target.clone(),
-            headers: self.framed(),
+            headers: self.dressed(policy, spans),
             trailers: self.trailers.clone(),
             has_body: !self.upload.is_empty() || !self.trailers.is_empty(),
             options,
         }
+    }
+
+    /// The headers with all that one attempt adds to them.
+    fn dressed(&self, policy: &Policy, spans: Option<&mut Entropy>) -> Headers {
+        let mut headers = self.framed();
+        if let Some(authorization) = policy.keyring.get(self.target.origin())
+            && self.authorize
+            && !headers.contains("authorization")
+        {
+            headers.append_valid("Authorization", authorization.as_bytes());
+        }
+        if let Some(entropy) = spans {
+            span::begin(&mut headers, entropy);
+        }
+        headers
     }
 
     /// The headers with what they say of the body as it is now: its length, or the names of its trailers.

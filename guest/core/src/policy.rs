@@ -1,6 +1,7 @@
 //! The settings of a pool: what its requests get unless they bring their own.
 
 use crate::headers::Headers;
+use crate::keyring::Keyring;
 use crate::origin::Origin;
 use crate::redirect::Redirect;
 use crate::request::Request;
@@ -37,6 +38,10 @@ pub struct Policy {
     pub headers: Headers,
     /// Names of headers that are not sent by default, in lower case.
     pub removed: Vec<String>,
+    /// Credentials of origins, for requests without an `Authorization` of their own. Default: none.
+    pub keyring: Keyring,
+    /// Whether each attempt is a span of its own by its `traceparent`. Default: false.
+    pub trace_context: bool,
     /// The only origin that may be asked; none allows all. Default: none.
     pub scope: Option<Origin>,
 }
@@ -53,6 +58,8 @@ impl Default for Policy {
             max_ratio: Some(DEFAULT_MAX_RATIO),
             headers: Headers::default(),
             removed: Vec::new(),
+            keyring: Keyring::default(),
+            trace_context: false,
             scope: None,
         }
     }
@@ -78,15 +85,17 @@ impl Policy {
             max_ratio: request.max_ratio.unwrap_or(self.max_ratio),
             headers: Headers::default(),
             removed: Vec::new(),
+            keyring: self.keyring.clone(),
+            trace_context: self.trace_context,
             scope: self.scope.clone(),
         }
     }
 
-    /// Holds all requests to the origin of this URL, and sends the credentials it has by default, replacing any `Authorization`.
+    /// Holds all requests to the origin of this URL, and sends it the credentials that the URL has.
     pub fn bind(&mut self, base: &Target, credentials: Option<Credentials>) {
         self.scope = Some(base.origin().clone());
         if let Some(credentials) = credentials {
-            self.set_authorization(&credentials.authorization());
+            self.keyring.set(base.origin(), credentials.authorization());
         }
     }
 
@@ -94,10 +103,5 @@ impl Policy {
     pub fn remove_header(&mut self, name: &str) {
         self.headers.remove(name);
         self.removed.push(name.to_ascii_lowercase());
-    }
-
-    fn set_authorization(&mut self, value: &str) {
-        self.headers.remove("authorization");
-        self.headers.append_valid("Authorization", value.as_bytes());
     }
 }

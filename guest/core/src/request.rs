@@ -120,10 +120,7 @@ impl Request {
     #[expect(clippy::result_large_err, reason = "it is returned once in a call, and is the type that shells report")]
     pub fn try_clone(&self) -> Result<Self, Error> {
         if self.has_streams() {
-            return Err(Error {
-                url: Some(self.target.to_string()),
-                ..Error::new(Cause::NotReplayable { code: None })
-            });
+            return Err(Error { url: Some(self.target.redacted()), ..Error::new(Cause::NotReplayable { code: None }) });
         }
         Ok(Self {
             method: self.method.clone(),

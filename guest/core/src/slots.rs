@@ -3,7 +3,7 @@
 //! A slot is a permit, not a connection: the guest limits how many requests to an origin are in
 //! flight, and the host owns the sockets.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::origin::Origin;
 
@@ -28,6 +28,8 @@ pub enum Acquired {
     Queued,
     /// All slots are taken, and waiting is not wanted.
     Refused,
+    /// All slots are taken, and as many requests of the pool wait as may.
+    QueueFull,
     /// The pool was closed.
     Closed,
 }
@@ -46,6 +48,8 @@ pub const DEFAULT_ORIGINS: u32 = 32;
 pub struct Slots {
     per_origin: Option<u32>,
     when_full: WhenFull,
+    /// The most requests that wait.
+    queue: Option<u32>,
     limit: u32,
     closed: bool,
     /// Orders waiters and the last uses of origins.
@@ -63,7 +67,8 @@ struct Place {
     in_use: u32,
     /// How many of those in use belong to a delivered response.
     held: u32,
-    waiting: BTreeMap<u64, Ticket>,
+    /// Each with its place in the queue. A set of pairs, as the shell has one too: the code of a map weighs some 5 KB.
+    waiting: BTreeSet<(u64, Ticket)>,
     /// Its key in `Slots::idle`, while it is there.
     idle_since: Option<u64>,
 }
@@ -92,6 +97,7 @@ impl Slots {
             // With no slot at all, no request could ever start.
             per_origin: per_origin.map(|slots| slots.max(1)),
             when_full,
+            queue: None,
             limit: origins,
             closed: false,
             sequence: 0,
@@ -100,6 +106,13 @@ impl Slots {
             tickets: HashMap::new(),
             idle: BTreeMap::new(),
         }
+    }
+
+    /// Limits the requests that wait, over all origins; no limit when `None`. Default: `None`.
+    #[must_use]
+    pub fn with_queue(mut self, limit: Option<u32>) -> Self {
+        self.queue = limit;
+        self
     }
 
     /// Asks for a slot of an origin, under a ticket that is not in use.
@@ -114,6 +127,9 @@ impl Slots {
         if !free && self.when_full == WhenFull::Refuse {
             return Acquired::Refused;
         }
+        if !free && self.queue.is_some_and(|limit| self.queued() >= limit) {
+            return Acquired::QueueFull;
+        }
         self.sequence += 1;
         let sequence = self.sequence;
         let place = self.places.entry(origin.clone()).or_default();
@@ -125,7 +141,7 @@ impl Slots {
             self.in_flight += 1;
             State::Granted
         } else {
-            place.waiting.insert(sequence, ticket);
+            place.waiting.insert((sequence, ticket));
             State::Waiting(sequence)
         };
         let before = self.tickets.insert(ticket, Holder { origin: origin.clone(), state });
@@ -153,7 +169,7 @@ impl Slots {
         let place = self.places.get_mut(&holder.origin)?;
         let next = match holder.state {
             State::Waiting(sequence) => {
-                place.waiting.remove(&sequence);
+                place.waiting.remove(&(sequence, ticket));
                 None
             }
             State::Granted | State::Held => {
@@ -184,11 +200,12 @@ impl Slots {
     /// Ends the queue for good, and returns all who waited in the order they came. Slots in use stay so until they are released.
     pub fn close(&mut self) -> Vec<Ticket> {
         self.closed = true;
-        let mut waiting = BTreeMap::new();
+        let mut waiting = BTreeSet::new();
         for place in self.places.values_mut() {
-            waiting.append(&mut place.waiting);
+            // One by one: appending a map brings a sort along, which weighs more than it saves.
+            waiting.extend(std::mem::take(&mut place.waiting));
         }
-        let waiting: Vec<Ticket> = waiting.into_values().collect();
+        let waiting: Vec<Ticket> = waiting.into_iter().map(|(_, ticket)| ticket).collect();
         for ticket in &waiting {
             self.tickets.remove(ticket);
         }

@@ -22,7 +22,7 @@ pub const MAX_URL: usize = 65_534;
 ///
 /// - hexadecimal digits of an escape are in upper case, a `%` that begins no escape is `%25`
 /// - what RFC 3986 has no place for, such as `|` or a space, is escaped in path and query
-/// - control characters are refused, not dropped
+/// - control characters are refused, not dropped, and so is what RFC 3986 has no place for in a host
 /// - the host must be written after `//`, and port 0 is refused
 ///
 /// The URL that is shown, compared and connected to is this one: no other parser sees the text.
@@ -156,6 +156,11 @@ impl Target {
         self.url.as_str()
     }
 
+    /// The whole URL as it may be shown: what its query or fragment names like a secret is left out, see [`SECRET_NAMES`].
+    pub fn redacted(&self) -> String {
+        redact(self.as_str())
+    }
+
     /// A target of a parsed URL, and the credentials that were in it.
     fn with_userinfo(mut url: Url, text: &str) -> Result<(Self, Option<Credentials>), Invalid> {
         let Some(scheme) = scheme_of(&url) else {
@@ -270,17 +275,53 @@ fn refused(text: &str, reason: String) -> Invalid {
 pub(crate) fn shown(text: &str) -> String {
     /// Enough to recognise a URL by.
     const SHOWN: usize = 200;
-    let safe = match text.rsplit_once('@') {
+    let safe = redact(&match text.rsplit_once('@') {
         None => text.to_owned(),
         Some((before, after)) => match before.split_once("://") {
             Some((scheme, _)) => format!("{scheme}://***@{after}"),
             None => format!("***@{after}"),
         },
-    };
+    });
     match safe.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &safe[..end]),
         None => safe,
     }
+}
+
+/// Parts of the names of parameters whose values are secrets, in lower case.
+///
+/// Signed URLs, keys of APIs, and what OAuth hands over in a query or a fragment.
+pub const SECRET_NAMES: [&str; 8] =
+    ["token", "secret", "password", "passwd", "signature", "credential", "apikey", "api_key"];
+
+/// The text of a URL without the values of parameters that are named like secrets.
+pub fn redact(text: &str) -> String {
+    let Some(start) = text.find(['?', '#']) else { return text.to_owned() };
+    let (before, parameters) = text.split_at(start);
+    let mut redacted = before.to_owned();
+    let (mut name, mut hidden) = (String::new(), false);
+    for char in parameters.chars() {
+        match char {
+            '?' | '#' | '&' | ';' => {
+                name.clear();
+                hidden = false;
+            }
+            '=' if !hidden && is_secret(&name) => {
+                redacted.push_str("=***");
+                hidden = true;
+            }
+            _ => name.push(char.to_ascii_lowercase()),
+        }
+        if !hidden {
+            redacted.push(char);
+        }
+    }
+    redacted
+}
+
+/// Whether a parameter of this name, in lower case, holds a secret.
+fn is_secret(name: &str) -> bool {
+    matches!(name, "key" | "sig" | "auth" | "pwd") || SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 
 /// The text with its escapes in upper case, each stray `%` escaped, and so what browsers leave alone but RFC 3986 does not allow.
@@ -351,6 +392,10 @@ fn scheme_of(url: &Url) -> Option<Scheme> {
 
 fn origin_of(url: &Url, scheme: Scheme) -> Result<Origin, &'static str> {
     let host = url.host_str().ok_or("no host")?;
+    // RFC 3986 section 3.2.2, with what an IPv6 address has. The URL standard lets a few more pass, which other parsers refuse.
+    if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=[:]".contains(&byte)) {
+        return Err("the host holds a character that no name of a host has");
+    }
     match url.port() {
         Some(0) => Err("port 0 is no port to connect to"),
         port => Ok(Origin::new(scheme, host, port.unwrap_or(scheme.default_port()))),

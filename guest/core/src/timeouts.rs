@@ -276,6 +276,11 @@ impl AttemptClock {
         self.sent = true;
     }
 
+    /// Whether the whole request has been handed over.
+    pub fn is_sent(&self) -> bool {
+        self.sent
+    }
+
     /// The deadline of the phase at hand: of writing until the request is sent, then of the first byte.
     ///
     /// A phase without a limit has no deadline but that of the call, whatever the limit of connecting.

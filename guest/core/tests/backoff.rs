@@ -63,6 +63,14 @@ fn durations_beyond_counting_do_not_overflow() {
     assert_eq!(backoff.delay(2000, Duration::MAX, u64::MAX), Duration::from_nanos(u64::MAX));
 }
 
+/// Before, a delay whose highest bit is set counted as one that cannot be counted. Since then it is what it is.
+#[test]
+fn a_delay_doubles_as_long_as_it_can_be_counted() {
+    let backoff = Backoff { base: Duration::from_nanos(1 << 61), ceiling: Duration::MAX, jitter: Jitter::None };
+    let delays = [2, 3, 4].map(|nth| backoff.delay(nth, Duration::ZERO, 0));
+    assert_eq!(delays, [1 << 62, 1 << 63, u64::MAX].map(Duration::from_nanos));
+}
+
 #[test]
 fn a_base_of_zero_never_waits() {
     for jitter in [Jitter::None, Jitter::Additive(seconds(1)), Jitter::Full, Jitter::Decorrelated] {
@@ -127,6 +135,14 @@ fn a_year_of_two_digits_is_at_most_fifty_years_ahead() {
     assert_eq!(retry_after(b"Tuesday, 01-Jan-30 00:00:00 GMT", in_2026()), Some(seconds(98_107_200)));
     // 1 January 1980 was a Tuesday; that of 2080 is more than 50 years ahead.
     assert_eq!(retry_after(b"Tuesday, 01-Jan-80 00:00:00 GMT", in_2026()), Some(Duration::ZERO));
+}
+
+/// Before, of the day of the week in a date with two digits of a year only three letters were read.
+#[test]
+fn a_day_of_the_week_is_read_to_its_end() {
+    for day in ["Sundae", "Sun\u{1}day", "Su", "Sund", "sunday", "Sunday "] {
+        assert_eq!(retry_after(format!("{day}, 06-Nov-94 08:49:37 GMT").as_bytes(), example()), None, "{day:?}");
+    }
 }
 
 #[test]

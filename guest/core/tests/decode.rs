@@ -220,6 +220,40 @@ fn nothing_is_held_back_once_all_input_is_consumed() {
     }
 }
 
+/// Before, a reader of pieces that do not divide the window of deflate was told that a body is cut when a window ended within what
+/// the last bytes encode. Since then these are decoded to their end.
+#[test]
+fn a_body_may_end_soon_after_a_window_did() {
+    for size in (1..4).flat_map(|windows| (0..1500).step_by(10).map(move |more| windows * 32_768 + more)) {
+        let plain = vec![0; size];
+        for (coding, body) in
+            [(Coding::Deflate, raw_deflate(&plain)), (Coding::Deflate, zlib(&plain)), (Coding::Gzip, gzip(&plain))]
+        {
+            let decoded = run(&[coding], &body, body.len(), 10_000);
+            assert!(decoded.as_ref() == Ok(&plain), "{coding:?} {size}: {:?}", decoded.err());
+        }
+    }
+}
+
+/// Before, what a server had flushed of a body in br was held back by a reader of small pieces until the next bytes came. Since
+/// then it is put out at once.
+#[test]
+fn what_was_flushed_is_put_out_however_little_room_there_is() {
+    let mut flushed = Vec::new();
+    let mut writer = brotli::CompressorWriter::new(&mut flushed, 4096, 5, 20);
+    writer.write_all(&text()).and_then(|()| writer.flush()).expect("memory takes it");
+    let begun = writer.get_ref().len();
+    drop(writer);
+    for room in [1, 7, 100] {
+        let (mut decoder, mut input, mut out) = (Decoder::new(&[Coding::Br]), &flushed[..begun], Vec::new());
+        while !input.is_empty() {
+            let progress = decoder.push(input, &mut out, room).expect("it is well formed");
+            input = &input[progress.consumed..];
+        }
+        assert_eq!(out, text(), "{room}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

@@ -127,8 +127,8 @@ fn a_response_without_a_body_is_delivered_at_once() {
 fn p7_a_call_without_a_slot_fails_with_the_reason() {
     let failed = |reason| get().begin().no_slot(reason).error().cause;
     let origin = || "http://a.test".to_owned();
-    assert_eq!(failed(NoSlot::Full), Cause::PoolExhausted { origin: origin(), held: false });
-    assert_eq!(failed(NoSlot::Held), Cause::PoolExhausted { origin: origin(), held: true });
+    assert_eq!(failed(NoSlot::Full), Cause::PoolExhausted { origin: origin(), why: NoSlot::Full });
+    assert_eq!(failed(NoSlot::Held), Cause::PoolExhausted { origin: origin(), why: NoSlot::Held });
     assert_eq!(failed(NoSlot::Closed), Cause::Closed);
 }
 

@@ -32,6 +32,19 @@ fn requests_beyond_the_slots_wait_and_are_served_in_order() {
 }
 
 #[test]
+fn no_more_wait_than_the_queue_holds_over_all_origins() {
+    let mut slots = queueing(1).with_queue(Some(2));
+    assert_eq!([(a(), 1), (b(), 2)].map(|(origin, ticket)| slots.acquire(&origin, ticket)), [Acquired::Granted; 2]);
+    assert_eq!([(a(), 3), (b(), 4)].map(|(origin, ticket)| slots.acquire(&origin, ticket)), [Acquired::Queued; 2]);
+    assert_eq!(slots.acquire(&a(), 5), Acquired::QueueFull);
+    assert_eq!((slots.in_flight(), slots.queued()), (2, 2));
+    assert_eq!(slots.release(2), Some(4));
+    assert_eq!(slots.acquire(&a(), 5), Acquired::Queued);
+    // Where a slot is free, the queue does not matter.
+    assert_eq!(slots.with_queue(Some(0)).acquire(&origin("http://c.test"), 6), Acquired::Granted);
+}
+
+#[test]
 fn each_origin_has_slots_of_its_own() {
     let mut slots = queueing(1);
     assert_eq!(slots.acquire(&a(), 1), Acquired::Granted);

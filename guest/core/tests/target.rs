@@ -85,6 +85,22 @@ fn urls_that_lead_nowhere_are_refused_with_the_reason() {
     }
 }
 
+/// Before, a few characters passed that the URL standard does not forbid in a host, and the URL failed where it was to be sent.
+/// Since then it is refused as any other that is none.
+#[test]
+fn a_host_of_characters_that_other_parsers_refuse_is_refused() {
+    let base = parse("http://a.test/");
+    for char in ['"', '`', '{', '}'] {
+        let url = format!("http://a{char}.test/");
+        assert!(matches!(Target::parse(&url), Err(Invalid::Url { .. })), "{url}");
+        assert_eq!(base.follow(url.as_bytes()), Err(BadLocation::Malformed), "{url}");
+    }
+    for char in "-._~!$&'()*+,;=".chars() {
+        let url = format!("http://a{char}b.test/");
+        assert!(parse(&url).as_str().parse::<http::Uri>().is_ok(), "{url}");
+    }
+}
+
 #[test]
 fn l5_a_url_that_no_host_takes_is_refused() {
     let url = |size: usize| format!("http://a.test/{}", "x".repeat(size - 14));
@@ -261,4 +277,18 @@ proptest! {
 
 fn parse(url: &str) -> Target {
     Target::parse(url).expect("it is a URL").0
+}
+
+#[test]
+fn what_a_parameter_names_like_a_secret_is_not_shown() {
+    for (url, shown) in [
+        ("http://a.test/?q=1&Access_Token=abc&p=2#x", "http://a.test/?q=1&Access_Token=***&p=2#x"),
+        ("http://a.test/?X-Amz-Signature=a=b", "http://a.test/?X-Amz-Signature=***"),
+        ("http://a.test/?key=a#id_token=b&state=c", "http://a.test/?key=***#id_token=***&state=c"),
+        ("http://a.test/key=a?keyboard=b&key", "http://a.test/key=a?keyboard=b&key"),
+    ] {
+        assert_eq!(Target::parse(url).unwrap().0.redacted(), shown);
+    }
+    let refused = Target::parse("a.test/?password=secret").unwrap_err().to_string();
+    assert!(!refused.contains("secret"), "{refused}");
 }

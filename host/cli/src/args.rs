@@ -4,7 +4,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
 use std::{path::PathBuf, time::Duration};
-use urlpool_script::parse_duration;
+use urlpool_script::{Extra, Jitter, parse_duration};
 
 /// How help and errors are coloured, on a terminal.
 const STYLES: styling::Styles = styling::Styles::styled()
@@ -135,6 +135,9 @@ pub(crate) struct OutputArgs {
     /// Print the figures of pool and connections last, as JSON; on stderr unless --json is given.
     #[arg(long)]
     pub(crate) stats: bool,
+    /// Show when each attempt was queued, sent and answered; on stderr, or in the objects of --json.
+    #[arg(long)]
+    pub(crate) trace: bool,
     /// Tell on stderr what is done; secrets are not shown.
     #[arg(short = 'v', long)]
     pub(crate) verbose: bool,
@@ -153,6 +156,9 @@ pub(crate) struct PoolArgs {
     /// Requests in flight to one origin, or none for no limit [default: 8].
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) slots: Option<Unlimited<u32>>,
+    /// Requests that may wait for a slot, or none for no limit [default: none].
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) queue: Option<Unlimited<u32>>,
     /// Fail when all slots are taken, instead of waiting.
     #[arg(long)]
     pub(crate) no_block: bool,
@@ -210,9 +216,9 @@ pub(crate) struct RetryArgs {
     /// What no delay exceeds [default: 10s].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) backoff_max: Option<Duration>,
-    /// How delays are spread [default: full].
-    #[arg(long, value_name = "none|full")]
-    pub(crate) jitter: Option<JitterArg>,
+    /// How delays are spread; a duration adds up to so much [default: full].
+    #[arg(long, value_name = "none|full|decorrelated|DURATION", value_parser = jitter)]
+    pub(crate) jitter: Option<Jitter>,
     /// Ignore Retry-After.
     #[arg(long, conflicts_with = "retry_after_max")]
     pub(crate) no_retry_after: bool,
@@ -417,13 +423,6 @@ pub(crate) enum RootsArg {
     None,
 }
 
-/// How delays are spread.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum JitterArg {
-    None,
-    Full,
-}
-
 /// A limit, or that there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unlimited<T>(pub(crate) Option<T>);
@@ -449,6 +448,15 @@ fn token(text: &str) -> Result<String, String> {
     match !text.is_empty() && text.bytes().all(part) {
         true => Ok(text.into()),
         false => Err("not a token".into()),
+    }
+}
+
+fn jitter(text: &str) -> Result<Jitter, String> {
+    match text {
+        "none" => Ok(Jitter::None),
+        "full" => Ok(Jitter::Full),
+        "decorrelated" => Ok(Jitter::Decorrelated),
+        _ => duration(text).map(|extra| Jitter::Additive(Extra(extra))),
     }
 }
 

@@ -11,6 +11,7 @@ mod plan;
 mod receive;
 mod script;
 mod send;
+mod trace;
 mod verbose;
 
 use args::{Cli, Command};

@@ -3,29 +3,31 @@
 //! Longer than most files: a third of it are tests.
 
 use crate::{
-    args::{ContentArgs, HostArgs, JitterArg, PoolArgs, RootsArg, SendArgs, TransportArg, VersionsArg},
+    args::{ContentArgs, HostArgs, PoolArgs, RootsArg, SendArgs, TransportArg, VersionsArg},
     form::field,
 };
 use anyhow::{Context as _, Result, bail};
 use std::{io::Read as _, path::Path, sync::Arc};
 use urlpool_host::{Egress, Host, Overrides, Proxies, Roots, System, Tls, Versions};
 use urlpool_script::{
-    AtLimit, Base64, Jitter, Options, Redirect, RedirectRules, Request, Retry, RetryRules, Timeouts, Transport,
-    WhenFull,
+    AtLimit, Base64, Options, Redirect, RedirectRules, Request, Retry, RetryRules, Timeouts, Transport, WhenFull,
 };
 
 /// The settings of the pool. All policies stand there, and none on a request.
 pub(crate) fn options(args: &SendArgs) -> Options {
-    let PoolArgs { slots, no_block, stream, preload, max_body, max_ratio, no_decode, seed } = &args.pool;
+    let PoolArgs { slots, queue, no_block, stream, preload, max_body, max_ratio, no_decode, seed } = &args.pool;
     // What goes straight into a file, or is taken as it was sent, is never collected first.
     let streamed = *stream || args.output.raw || args.output.output.is_some();
     Options {
         url: args.base.clone(),
         slots: slots.map(|slots| slots.0),
         when_full: no_block.then_some(WhenFull::Refuse),
+        queue: queue.map(|limit| limit.0),
         origins: None,
         headers: Vec::new(),
         remove_headers: Vec::new(),
+        credentials: Vec::new(),
+        trace_context: None,
         retry: retry(args),
         redirect: redirect(args),
         timeouts: Some(timeouts(args)),
@@ -59,10 +61,7 @@ fn retry(args: &SendArgs) -> Option<Retry> {
         statuses: flags.retry_on.clone(),
         backoff: flags.backoff,
         ceiling: flags.backoff_max,
-        jitter: flags.jitter.map(|jitter| match jitter {
-            JitterArg::None => Jitter::None,
-            JitterArg::Full => Jitter::Full,
-        }),
+        jitter: flags.jitter,
         retry_after: match flags.no_retry_after {
             true => Some(None),
             false => flags.retry_after_max.map(Some),

@@ -5,6 +5,7 @@ use crate::{
     args::{OutputArgs, SendArgs},
     plan,
     receive::{Received, Receiving, Sink},
+    trace,
     verbose::Verbose,
 };
 use anyhow::{Context as _, Result};
@@ -16,7 +17,7 @@ use std::{
     time::Duration,
 };
 use urlpool_script::{
-    Failure, Fields, Head, Pending, Phase, Pool, Program, RawBody, Request, Response, Session, answer,
+    Failure, Fields, Head, Mark, Pending, Phase, Pool, Program, RawBody, Request, Response, Session, answer,
 };
 
 /// Sends what the flags say; the exit code says whether each request got a response.
@@ -146,6 +147,7 @@ impl Sending {
         let begun = std::time::Instant::now();
         let before = response.took();
         if self.printer.raw {
+            outcome.trace = self.session.trace(&response).await.unwrap_or_default();
             match self.session.take_raw(response).await {
                 Ok(mut raw) => match receive_raw(&mut raw, &mut body).await? {
                     Some(failure) => outcome.failure = Some(failure),
@@ -167,6 +169,7 @@ impl Sending {
                     Err(failure) => outcome.failure = Some(failure),
                 }
             }
+            outcome.trace = self.session.trace(&response).await.unwrap_or_default();
             if let Err(failure) = self.session.release(response).await {
                 outcome.failure.get_or_insert(failure);
             }
@@ -204,16 +207,18 @@ struct Outcome {
     body: Option<Received>,
     trailers: Fields,
     elapsed: Duration,
+    /// Until the end of the body, or until it failed.
+    trace: Vec<Mark>,
     failure: Option<Failure>,
 }
 
 impl Outcome {
     fn failed(failure: Failure) -> Self {
-        let elapsed = match &failure {
-            Failure::Call(error) => error.elapsed,
-            _ => Duration::ZERO,
+        let (elapsed, trace) = match &failure {
+            Failure::Call(error) => (error.elapsed, error.trace.clone()),
+            _ => (Duration::ZERO, Vec::new()),
         };
-        Self { failure: Some(failure), elapsed, ..Self::default() }
+        Self { failure: Some(failure), elapsed, trace, ..Self::default() }
     }
 }
 
@@ -224,6 +229,7 @@ const FAILED: u8 = 1;
 struct Printer {
     json: bool,
     raw: bool,
+    trace: bool,
     output: Option<PathBuf>,
     /// The exit status so far.
     status: u8,
@@ -232,7 +238,7 @@ struct Printer {
 impl Printer {
     fn new(args: &OutputArgs) -> Self {
         let output = args.output.clone().filter(|path| path != Path::new("-"));
-        Self { json: args.json, raw: args.raw, output, status: 0 }
+        Self { json: args.json, raw: args.raw, trace: args.trace, output, status: 0 }
     }
 
     fn sink(&self) -> Sink {
@@ -251,12 +257,19 @@ impl Printer {
             self.status = self.status.max(if malformed { USAGE } else { FAILED });
         }
         if self.json {
-            return line(&to_json(index, request, &outcome));
+            let mut answer = to_json(index, request, &outcome);
+            if let (true, Value::Object(keys)) = (self.trace, &mut answer) {
+                keys.insert("trace".into(), answer::trace(&outcome.trace));
+            }
+            return line(&answer);
         }
         // What was collected beside others is written now, in its turn.
         if let Some(body) = outcome.body.as_ref().and_then(|body| body.kept.as_ref()) {
             io::stdout().write_all(body).context("standard output")?;
             io::stdout().flush().context("standard output")?;
+        }
+        if self.trace {
+            eprint!("{}", trace::chart(&outcome.trace));
         }
         if let Some(failure) = &outcome.failure {
             eprintln!("urlpool: {failure}");

@@ -4,6 +4,7 @@ use std::{
     io::{IsTerminal as _, stderr},
     time::Duration,
 };
+use urlpool_core::target::redact;
 use urlpool_script::{Failure, Fields, Head, Past, Request};
 
 /// Tells on stderr, or nothing.
@@ -19,7 +20,7 @@ impl Verbose {
 
     /// Tells that a request is being sent.
     pub(crate) fn sending(&self, request: &Request) {
-        self.tell(format!("> {} {}", request.method, without_userinfo(&request.url)));
+        self.tell(format!("> {} {}", request.method, redact(&without_userinfo(&request.url))));
         for (name, value) in &request.headers {
             self.tell(format!("> {name}: {}", shown(name, value)));
         }
@@ -34,7 +35,7 @@ impl Verbose {
     /// Tells how a response came about, and its head.
     pub(crate) fn head(&self, head: &Head) {
         self.history(&head.history);
-        self.tell(format!("< {} {}", head.status, head.url));
+        self.tell(format!("< {} {}", head.status, redact(&head.url)));
         self.fields(&head.headers);
         if let Some(reason) = &head.not_retried {
             self.tell(format!("* not retried: {reason}"));

@@ -26,7 +26,7 @@ const KEYS: [&str; 16] = [
     "error",
 ];
 
-const ERROR_KEYS: [&str; 12] = [
+const ERROR_KEYS: [&str; 13] = [
     "kind",
     "message",
     "url",
@@ -39,6 +39,7 @@ const ERROR_KEYS: [&str; 12] = [
     "expected_bytes",
     "received_bytes",
     "history",
+    "trace",
 ];
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -280,12 +281,27 @@ fn a_name_can_be_given_an_address() {
 #[test]
 fn verbose_tells_what_is_done_without_secrets() {
     let server = Server::start();
-    let url = server.url("/").replace("http://", "http://me:hunter2@");
+    let url = server.url("/?api_key=hunter2").replace("http://", "http://me:hunter2@");
     let ran = urlpool(&["send", "-v", "-H", "Cookie: hunter2", &url]);
     assert_eq!((ran.status, ran.text()), (0, "hello\n"));
     assert!(ran.stderr.contains("> GET http://127.0.0.1"), "{}", ran.stderr);
     assert!(ran.stderr.contains("< 200"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("hunter2"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_trace_shows_each_moment_on_stderr_or_in_json() {
+    let server = Server::start();
+    let ran = urlpool(&["send", "--trace", &server.url("/")]);
+    assert_eq!((ran.status, ran.text()), (0, "hello\n"));
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    assert_eq!(lines.len(), 6, "{}", ran.stderr);
+    assert!(lines[0].starts_with("  #1") && lines[0].contains("queued"), "{}", ran.stderr);
+    assert!(lines[4].contains("first-byte 200"), "{}", ran.stderr);
+    let ran = urlpool(&["send", "--trace", "--json", &server.url("/"), &closed_port()]);
+    let lines: Vec<Value> = ran.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = |line: &Value| line["trace"].as_array().and_then(|trace| trace.last()).unwrap()["what"].clone();
+    assert_eq!([last(&lines[0]), last(&lines[1])], ["body-end", "failed"]);
 }
 
 /// A URL that nobody listens at.

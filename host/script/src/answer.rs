@@ -3,6 +3,7 @@
 use crate::{
     error::{Failure, Past, kind_name, phase_name},
     session::{Fields, Head, PoolStats},
+    trace::Mark,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
@@ -27,6 +28,7 @@ pub fn error(failure: &Failure) -> Value {
             "expected_bytes": error.expected,
             "received_bytes": error.received,
             "history": history(&error.history),
+            "trace": trace(&error.trace),
         }),
         Failure::Usage(_) | Failure::Trap(_) => json!({
             "kind": kind,
@@ -41,6 +43,7 @@ pub fn error(failure: &Failure) -> Value {
             "expected_bytes": null,
             "received_bytes": null,
             "history": [],
+            "trace": [],
         }),
     }
 }
@@ -58,6 +61,18 @@ pub fn history(history: &[Past]) -> Value {
         })
     };
     history.iter().map(entry).collect()
+}
+
+/// What happened in a call, as JSON.
+pub fn trace(trace: &[Mark]) -> Value {
+    let entry = |mark: &Mark| {
+        let mut entry =
+            object(json!({"after_ms": mark.after.as_secs_f64() * 1e3, "attempt": mark.attempt, "what": mark.what}));
+        entry.extend(mark.status.map(|status| ("status".into(), status.into())));
+        entry.extend(mark.delay.map(|delay| ("delay_ms".into(), millis(delay).into())));
+        Value::Object(entry)
+    };
+    trace.iter().map(entry).collect()
 }
 
 /// Fields as pairs of texts, each byte of a value one Latin-1 character.

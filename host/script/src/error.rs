@@ -2,6 +2,7 @@
 
 use crate::bindings::exports::urlpool::client::messages::{Attempt, ErrorKind, FollowedBy, Outcome, Phase};
 use crate::bindings::wasi::http::types::{ErrorCode, Method};
+use crate::trace::Mark;
 use std::{fmt, time::Duration};
 
 /// Why there is no [`Session`](crate::Session).
@@ -99,6 +100,8 @@ pub struct CallError {
     pub received: Option<u64>,
     /// The attempts that others followed.
     pub history: Vec<Past>,
+    /// What happened until it failed.
+    pub trace: Vec<Mark>,
 }
 
 /// One attempt that another followed.

@@ -30,6 +30,18 @@ impl Session {
             let set = guest.call_append_header(&mut self.store, any, name, value).await;
             self.told(set).await?;
         }
+        for credentials in &options.credentials {
+            let guest = self.client.urlpool_client_pool().options();
+            let (store, url) = (&mut self.store, &credentials.url);
+            let set = match (&credentials.basic, &credentials.bearer) {
+                (Some((user, password)), None) => guest.call_basic_auth(store, any, url, user, password).await,
+                (None, Some(token)) => guest.call_bearer_auth(store, any, url, token).await,
+                (Some(_), Some(_)) | (None, None) => {
+                    return Err(Failure::Usage(format!("credentials for {url}: needs either basic or bearer")));
+                }
+            };
+            self.told(set).await?;
+        }
         let retry = self.lend_retry(options.retry.as_ref()).await?;
         let redirect = self.lend_redirect(options.redirect.as_ref()).await?;
         let timeouts = self.lend_timeouts(options.timeouts.as_ref()).await?;
@@ -55,6 +67,12 @@ impl Session {
                 WhenFull::Refuse => pool::WhenFull::Refuse,
             };
             guest.call_set_when_full(&mut *store, any, then).await?;
+        }
+        if let Some(limit) = options.queue {
+            guest.call_set_queue(&mut *store, any, limit).await?;
+        }
+        if let Some(enabled) = options.trace_context {
+            guest.call_set_trace_context(&mut *store, any, enabled).await?;
         }
         if let Some(origins) = options.origins {
             guest.call_set_origins(&mut *store, any, origins).await?;

@@ -30,13 +30,17 @@ mod request;
 mod script;
 mod session;
 mod state;
+mod trace;
 
 pub use bindings::exports::urlpool::client::messages::{ErrorKind, Phase};
 pub use duration::parse_duration;
 pub use error::{CallError, Error, Failure, Past, kind_name, phase_name};
-pub use policy::{AtLimit, Extra, Jitter, Options, Redirect, RedirectRules, Retry, RetryRules, Timeouts, WhenFull};
+pub use policy::{
+    AtLimit, Credentials, Extra, Jitter, Options, Redirect, RedirectRules, Retry, RetryRules, Timeouts, WhenFull,
+};
 pub use program::{Program, component};
 pub use raw::RawBody;
 pub use request::{Base64, Chunk, ChunkBytes, Field, Pieces, Request};
 pub use session::{Fields, Handle, Head, Pending, Pool, PoolStats, Response, Session};
 pub use state::Transport;
+pub use trace::Mark;

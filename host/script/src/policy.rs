@@ -5,7 +5,7 @@
 use crate::duration;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// The settings of a pool.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -18,12 +18,19 @@ pub struct Options {
     pub slots: Option<Option<u32>>,
     /// What happens when all slots of an origin are taken.
     pub when_full: Option<WhenFull>,
+    /// Requests that wait for a slot, over all origins.
+    #[serde(deserialize_with = "said")]
+    pub queue: Option<Option<u32>>,
     /// Origins remembered.
     pub origins: Option<u32>,
     /// Headers for each request that does not have them itself.
     pub headers: Vec<(String, String)>,
     /// Headers that no request has by default.
     pub remove_headers: Vec<String>,
+    /// Credentials, each for one origin.
+    pub credentials: Vec<Credentials>,
+    /// Whether each attempt is a span of its own by its `traceparent`.
+    pub trace_context: Option<bool>,
     /// The pool's retry policy.
     pub retry: Option<Retry>,
     /// The pool's redirect policy.
@@ -43,6 +50,26 @@ pub struct Options {
     pub max_ratio: Option<Option<u32>>,
     /// Fixes what is otherwise random.
     pub seed: Option<u64>,
+}
+
+/// Credentials for one origin, basic or a bearer token; `Debug` does not show them.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// A URL of the origin.
+    pub url: String,
+    /// User and password.
+    #[serde(default)]
+    pub basic: Option<(String, String)>,
+    /// A token.
+    #[serde(default)]
+    pub bearer: Option<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// When a request is sent again.

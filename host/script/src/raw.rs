@@ -68,6 +68,7 @@ impl RawBody {
             expected: None,
             received: Some(self.received),
             history: Vec::new(),
+            trace: Vec::new(),
         }))
     }
 }

@@ -103,6 +103,7 @@ impl Session {
             "start" => self.do_start(keys).await,
             "advance" => self.do_advance(keys).await,
             "history" => self.do_history(keys).await,
+            "trace" => self.do_trace(keys).await,
             "wait" => self.do_wait(keys).await,
             "finish" => self.do_finish(keys).await,
             "head" => self.do_head(keys).await,
@@ -242,6 +243,17 @@ impl Session {
         let history = self.history(&pending).await;
         self.names.handles.insert(handle, Named::Pending(pending));
         Ok(Answer::from_iter([("history".into(), answer::history(&history?))]))
+    }
+
+    async fn do_trace(&mut self, keys: Answer) -> Result<Answer, Fault> {
+        let Handle { handle } = read(keys)?;
+        let named = self.names.handles.remove(&handle).ok_or_else(|| unknown(&handle))?;
+        let trace = match &named {
+            Named::Pending(pending) => self.trace_pending(pending).await,
+            Named::Response(response) => self.trace(response).await,
+        };
+        self.names.handles.insert(handle, named);
+        Ok(Answer::from_iter([("trace".into(), answer::trace(&trace?))]))
     }
 
     async fn do_wait(&mut self, mut keys: Answer) -> Result<Answer, Fault> {

@@ -11,6 +11,7 @@ use crate::{
     request::{Field, Request},
     script::Names,
     state::{State, Transport},
+    trace::Mark,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -318,6 +319,18 @@ impl Session {
         Ok(self.settled(history)?.into_iter().map(Past::from).collect())
     }
 
+    /// What has happened so far in a call that is on its way.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Trap`].
+    pub async fn trace_pending(&mut self, pending: &Pending) -> Result<Vec<Mark>, Failure> {
+        self.alive()?;
+        let guest = self.client.urlpool_client_pool().pending();
+        let trace = guest.call_trace(&mut self.store, pending.any).await;
+        Ok(self.settled(trace)?.into_iter().map(Mark::from).collect())
+    }
+
     /// Waits until at least one has finished or the time is over; the indices of those that have.
     ///
     /// # Errors
@@ -377,6 +390,18 @@ impl Session {
             history: guest.call_history(&mut self.store, any).await?.into_iter().map(Past::from).collect(),
             not_retried: guest.call_not_retried(&mut self.store, any).await?,
         })
+    }
+
+    /// What happened in the call so far; the end of the body is the last of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Trap`].
+    pub async fn trace(&mut self, response: &Response) -> Result<Vec<Mark>, Failure> {
+        self.alive()?;
+        let guest = self.client.urlpool_client_messages().response();
+        let trace = guest.call_trace(&mut self.store, response.any).await;
+        Ok(self.settled(trace)?.into_iter().map(Mark::from).collect())
     }
 
     /// Reads up to `max` bytes of the body; empty means the end.
@@ -556,6 +581,7 @@ impl Session {
             expected: details.call_expected(&mut self.store, any).await?,
             received: details.call_received(&mut self.store, any).await?,
             history: details.call_history(&mut self.store, any).await?.into_iter().map(Past::from).collect(),
+            trace: details.call_trace(&mut self.store, any).await?.into_iter().map(Mark::from).collect(),
         };
         any.resource_drop_async(&mut self.store).await?;
         Ok(read)

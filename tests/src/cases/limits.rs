@@ -11,7 +11,7 @@ use crate::Until;
 use crate::case::{cases, same, stock};
 use crate::client::history;
 use crate::ports::Refused;
-use crate::reply::{ok, raw, status};
+use crate::reply::{Gate, ok, raw, status};
 use crate::rig::Rig;
 use crate::server::Server;
 
@@ -19,6 +19,7 @@ cases! { "limits";
     "L1" a_body_over_its_limit_is_too_large;
     "L1b" a_declared_length_over_the_limit_is_not_read;
     "L2" a_request_head_over_the_limit_is_refused;
+    "L4" the_queue_for_slots_is_limited;
     "L5" a_url_over_the_limit_is_refused;
     "L6" a_body_that_decodes_too_well_is_too_large;
     "L7" eight_mebibytes_are_preloaded_by_default;
@@ -72,6 +73,29 @@ async fn a_request_head_over_the_limit_is_refused(rig: &Rig) -> Result<()> {
     client.refused("invalid-request", json!({"pool": "half", "url": server.url("/"), "headers": half("X-B")})).await?;
     same!(server.connections(), 0);
     same!(client.send(json!({"pool": "half", "url": server.url("/")})).await?["status"], 200);
+    Ok(())
+}
+
+async fn the_queue_for_slots_is_limited(rig: &Rig) -> Result<()> {
+    let gate = Gate::new();
+    let (one, other) =
+        (Server::replies([ok("").after(Until::Open(gate.clone()))]).await?, Server::replies([ok("other")]).await?);
+    let mut client = rig.client().await?;
+    client.open(json!({"slots": 1, "queue": 2})).await?;
+    for name in ["sent", "first", "second"] {
+        client.start(name, json!({"url": one.url("/")})).await?;
+    }
+    one.until("the slot is taken", |log| log.requests.len() == 1).await?;
+    let error = client.refused("pool-exhausted", json!({"url": one.url("/")})).await?;
+    ensure!(error["message"].as_str().is_some_and(|text| text.contains("queue is full")), "{error}");
+    // Who need not wait is not kept out by the queue.
+    same!(client.get(other.url("/")).await?["body"], "other");
+    gate.open();
+    for name in ["sent", "first", "second"] {
+        same!(client.finish(name).await?["status"], 200, name);
+    }
+    same!(one.arrivals(), 3);
+    same!(client.get(one.url("/")).await?["status"], 200);
     Ok(())
 }
 

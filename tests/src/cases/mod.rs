@@ -1,12 +1,14 @@
 //! The cases, one file for each subject.
 
 mod connections;
+mod credentials;
 pub(crate) mod decode;
 mod forms;
 mod framing;
 mod headers;
 mod limits;
 mod multipart;
+mod observability;
 mod redirect;
 mod retry;
 mod reuse;
@@ -31,6 +33,8 @@ pub(crate) fn all() -> Vec<Case> {
         headers::cases(),
         framing::cases(),
         decode::cases(),
+        credentials::cases(),
+        observability::cases(),
         limits::cases(),
         safety::cases(),
         sweep::cases(),

@@ -35,7 +35,8 @@ impl Codec for Brotli {
                 return Ok(Stepped { consumed, full: true });
             }
             out.resize(limit.min(start + PIECE), 0);
-            let (mut left, mut room, mut made, mut total) = (input.len() - consumed, out.len() - start, 0, 0);
+            let offered = out.len() - start;
+            let (mut left, mut room, mut made, mut total) = (input.len() - consumed, offered, 0, 0);
             let result = BrotliDecompressStream(
                 &mut left,
                 &mut consumed,
@@ -49,8 +50,9 @@ impl Codec for Brotli {
             out.truncate(start + made);
             match result {
                 BrotliResult::ResultSuccess => self.ended = true,
-                BrotliResult::NeedsMoreInput => break,
-                BrotliResult::NeedsMoreOutput => {}
+                // It asks for input first: with no room left, it may hold output back as well.
+                BrotliResult::NeedsMoreInput if made < offered => break,
+                BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
                 BrotliResult::ResultFailure => return Err("holds what is not brotli"),
             }
         }

@@ -43,7 +43,6 @@ impl Inflate {
             let status = self.state.decompress(&input[consumed..], &mut out[start..], FlushDecompress::None);
             let taken = (self.state.total_in() - taken) as usize;
             let made = (self.state.total_out() - made) as usize;
-            let room = out.len() - start;
             out.truncate(start + made);
             consumed += taken;
             self.ended = match status {
@@ -51,10 +50,7 @@ impl Inflate {
                 Ok(Status::Ok | Status::BufError) => false,
                 Err(_) => return Err("holds what is not deflate, or a wrong checksum"),
             };
-            // Room that was left means that all was put out which the input gives.
-            if made < room && consumed == input.len() {
-                break;
-            }
+            // Room that was left proves nothing: the decoder stops where its window ends, though what it took gives more.
             if taken == 0 && made == 0 {
                 break;
             }

@@ -177,7 +177,7 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the input does not match the coding. What was decoded before it is in `out`.
+    /// [`DecodeError`] when the input does not match the coding. What was decoded before it is in `out`, as far as there was room.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>, room: usize) -> Result<Progress, DecodeError> {
         let before = out.len();
         let limit = before.saturating_add(room.max(1));
