@@ -93,7 +93,7 @@ impl Program {
 
 /// What a component has to export to be a client.
 const EXPORTS: [&str; 3] =
-    ["urlpool:client/policy@0.2.1", "urlpool:client/messages@0.2.0", "urlpool:client/pool@0.2.0"];
+    ["urlpool:client/policy@0.2.1", "urlpool:client/messages@0.2.1", "urlpool:client/pool@0.2.1"];
 
 impl std::fmt::Debug for Program {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

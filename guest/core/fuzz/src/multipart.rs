@@ -44,8 +44,18 @@ enum Content {
     Field(String),
     /// A field that holds the boundary: the one chosen, or the first one that would be drawn.
     Collision(String),
-    File { filename: String, content_type: Option<String>, content: Vec<u8>, times: u8 },
-    Stream { filename: String, content: Vec<u8>, times: u8, declared: Option<i8> },
+    File {
+        filename: String,
+        content_type: Option<String>,
+        content: Vec<u8>,
+        times: u8,
+    },
+    Stream {
+        filename: String,
+        content: Vec<u8>,
+        times: u8,
+        declared: Option<i8>,
+    },
 }
 
 /// A field as it is read.
@@ -97,7 +107,8 @@ impl Written {
         let mut upload = Upload::new(encoded.body);
         let length = upload.length();
         assert_eq!(length.is_some(), declared.iter().all(Option::is_some));
-        let lengths = || declared.iter().zip(&streams).map(|(told, stream)| (told.unwrap_or(stream.len()), stream.len()));
+        let lengths =
+            || declared.iter().zip(&streams).map(|(told, stream)| (told.unwrap_or(stream.len()), stream.len()));
         let (short, long) = (lengths().any(|(told, is)| is < told), lengths().any(|(told, is)| is > told));
         let mut sources: Vec<&[u8]> = streams.iter().map(Vec::as_slice).collect();
         // The first time stops somewhere, as an attempt does that fails.
@@ -239,7 +250,9 @@ fn check_body(body: &[u8], content_type: &str, own: Option<&str>, expected: &[Fi
 fn boundary_of(content_type: &str) -> String {
     let value = content_type.strip_prefix("multipart/form-data; boundary=").expect("it is multipart");
     match value.strip_prefix('"') {
-        Some(quoted) => quoted.strip_suffix('"').filter(|text| !text.contains(['"', '\\'])).expect("it is quoted").to_owned(),
+        Some(quoted) => {
+            quoted.strip_suffix('"').filter(|text| !text.contains(['"', '\\'])).expect("it is quoted").to_owned()
+        }
         None => {
             // RFC 2045 section 5.1: none of these is in a token.
             assert!(!value.contains(|char: char| " ()<>@,;:\\\"/[]?=".contains(char)), "{value} is no token");
@@ -284,7 +297,13 @@ fn parse(body: &[u8], boundary: &str) -> Vec<Field> {
         let close = find(rest, format!("\r\n--{boundary}").as_bytes()).expect("a delimiter follows");
         let (content, after) = rest.split_at(close);
         rest = &after[2..];
-        fields.push(Field { name: name.expect("it has a name"), filename, content_type, content: content.to_vec(), streamed: false });
+        fields.push(Field {
+            name: name.expect("it has a name"),
+            filename,
+            content_type,
+            content: content.to_vec(),
+            streamed: false,
+        });
     }
 }
 
