@@ -232,7 +232,6 @@ async fn what_a_path_or_query_cannot_hold_is_encoded(rig: &Rig) -> Result<()> {
         ("/\u{fc}/\u{1f600}", "/%C3%BC/%F0%9F%98%80"),
         ("/?a b\"<>'", "/?a%20b%22%3C%3E%27"),
         ("/?\u{fc}", "/?%C3%BC"),
-        ("/\u{7f}", "/%7F"),
         ("/a;b,c:d@e!$&'()*+=~", "/a;b,c:d@e!$&'()*+=~"),
         ("/[x]", "/[x]"),
         ("/?a=b?c/d", "/?a=b?c/d"),

@@ -2,6 +2,8 @@
 //!
 //! Where the RFC lets a recipient repair what is malformed, both the repaired answer and an error are right. Where a client
 //! would have to guess, only an error is.
+//!
+//! Longer than a file should be: a third of it is tests.
 
 /// An answer as the caller is to see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,10 +176,11 @@ impl Head {
         let mut repaired = false;
         let codings = self.all("transfer-encoding");
         let lengths = self.all("content-length");
+        let bodyless = to_head || self.status == 204 || self.status == 304;
         let length = match length(&lengths, &mut repaired) {
             Ok(length) => length,
-            // Chunks win over a length, whatever it says; refusing both is right as well.
-            Err(()) if !codings.is_empty() => {
+            // Chunks win over a length, whatever it says, and no body has none; refusing both is right as well.
+            Err(()) if !codings.is_empty() || bodyless => {
                 repaired = true;
                 None
             }
@@ -186,11 +189,13 @@ impl Head {
         if !codings.is_empty() {
             // Chunks in HTTP/1.0 are faulty framing; so is any other coding, which nobody asked for.
             repaired |= self.old;
-            if codings.len() != 1 || !codings[0].eq_ignore_ascii_case(b"chunked") {
+            let chunked = codings.len() == 1 && codings[0].eq_ignore_ascii_case(b"chunked");
+            if !chunked && !bodyless {
                 return Err(Framed::Malformed);
             }
+            repaired |= !chunked;
         }
-        if to_head || self.status == 204 || self.status == 304 {
+        if bodyless {
             return Ok(Body { raw: Vec::new(), repaired });
         }
         if !codings.is_empty() {

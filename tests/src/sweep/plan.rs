@@ -342,7 +342,8 @@ fn relayed(name: String, speech: Speech, method: &str, cut: Cut, body: &str) -> 
     run.relay = Some(cut);
     if cut.ending == Ending::Silence {
         right.kinds.push("timed-out");
-        let limit = format!("{}ms", PATIENCE.as_millis() * 3);
+        // A shared connection is doubted only once it has said nothing for a second.
+        let limit = if speech == Speech::Http2Tls { "1500ms" } else { "200ms" };
         run.request["timeouts"] = json!({"connect": limit, "first_byte": limit, "between_bytes": limit});
     }
     run.right = right;
