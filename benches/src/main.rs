@@ -27,10 +27,10 @@ use anyhow::Result;
 use clap::{Args, Parser, ValueEnum};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::contenders::{Contenders, Kind, Parts};
+use crate::contenders::{Contenders, Parts};
 use crate::engine::Setup;
 use crate::report::{Report, Size};
-use crate::rows::{Group, Scale};
+use crate::rows::{Entry, Group, Scale};
 use crate::servers::Servers;
 
 #[derive(Parser)]
@@ -70,6 +70,9 @@ struct Run {
     /// Default: all.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Only these variants of a contender, such as `1024` in flight; for a profile. Default: all.
+    #[arg(long, value_delimiter = ',')]
+    variants: Vec<String>,
     /// The folder for the results.
     #[arg(long)]
     out: PathBuf,
@@ -176,15 +179,16 @@ async fn run(args: Run) -> Result<()> {
     let mut report = Report::new(scale, setup, format!("{:?}", args.machine.runtime).to_lowercase());
     for &group in groups {
         for mut row in rows::of(group, &servers, scale) {
-            let wanted = |kind: Kind| {
-                let name = kind.to_string();
+            let wanted = |entry: &Entry| {
+                let name = entry.kind.to_string();
+                let variant = args.variants.is_empty() || args.variants.contains(&entry.variant);
                 let fits = |only: &String| match only.strip_prefix('=') {
                     Some(whole) => name == whole,
                     None => name.contains(only),
                 };
-                args.only.is_empty() || args.only.iter().any(fits)
+                variant && (args.only.is_empty() || args.only.iter().any(fits))
             };
-            row.entries.retain(|entry| wanted(entry.kind));
+            row.entries.retain(wanted);
             if row.entries.is_empty() {
                 continue;
             }

@@ -2,6 +2,7 @@
 
 use crate::egress::Verdict;
 use crate::error::Failure;
+use crate::events::Events;
 use crate::key::Key;
 use crate::proxy::Proxy;
 use crate::resolve::Resolve;
@@ -26,6 +27,7 @@ use tokio_rustls::client::TlsStream;
 pub(crate) struct Connector {
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) totals: Arc<Totals>,
+    pub(crate) events: Events,
 }
 
 impl Connector {
@@ -48,7 +50,7 @@ impl Connector {
         // Far enough for any real deadline, and `Instant` cannot overflow.
         let deadline = Instant::now() + within.min(Duration::from_secs(86_400 * 365));
         if let Verdict::Deny(reason) = route.egress.name(&key.host, key.port) {
-            tracing::debug!(host = %key.host, port = key.port, ?reason, "egress denied");
+            self.events.denied(key, None, reason);
             return Err(Failure::Denied);
         }
         let (tcp, forward) = match route.proxies.of(key) {
@@ -108,14 +110,21 @@ impl Connector {
     async fn allowed(&self, key: &Key, route: &Way, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {
         let mut addresses = self.lookup(&key.host, key.port, deadline).await?;
         // The port that the guest has asked for is judged. A resolver that leads to another one has been told to.
+        let mut denied = None;
         addresses.retain(|address| match route.egress.address(&key.host, SocketAddr::new(address.ip(), key.port)) {
             Verdict::Allow => true,
             Verdict::Deny(reason) => {
-                tracing::debug!(host = %key.host, %address, ?reason, "egress denied");
+                denied.get_or_insert((address.ip(), reason));
                 false
             }
         });
-        if addresses.is_empty() { Err(Failure::Prohibited) } else { Ok(addresses) }
+        match denied {
+            Some((ip, reason)) if addresses.is_empty() => {
+                self.events.denied(key, Some(ip), reason);
+                Err(Failure::Prohibited)
+            }
+            _ => Ok(addresses),
+        }
     }
 
     async fn lookup(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, Failure> {

@@ -93,9 +93,13 @@ impl Connections {
     ///
     /// [`Failure::LimitReached`] when none came free within the acquire timeout, and those of [`Connector::connect`].
     pub(crate) async fn acquire(self: &Arc<Self>, key: &Key, within: Duration) -> Result<(Lease, bool), Failure> {
-        match self.take(key).await? {
+        // What is rare is on the heap, so that those that need no more than an idle connection do not carry room for it about.
+        let handout = match self.take(key) {
+            Ok(handout) => handout,
+            Err((ticket, granted)) => Box::pin(self.wait(key, ticket, granted)).await?,
+        };
+        match handout {
             Handout::Reuse(lease) => Ok((lease, true)),
-            // On the heap, so that those that need no new connection do not carry room for one about.
             Handout::Open(permit) => Ok((Box::pin(self.open(key, permit, within)).await?, false)),
         }
     }
@@ -187,35 +191,36 @@ impl Connections {
         stats
     }
 
-    async fn take(self: &Arc<Self>, key: &Key) -> Result<Handout, Failure> {
-        let (ticket, granted) = {
-            let mut effects = Vec::new();
-            let mut state = self.lock();
-            let now = Instant::now().into_std();
-            let taken = state.book.take(key, now, |connection| connection.usable(), &mut effects);
-            let waiting = match taken {
-                Take::Reuse(_, connection) => {
-                    state.stats.reused += 1;
-                    Err(Handout::Reuse(Lease::new(connection, Arc::downgrade(self))))
-                }
-                Take::Open(id) => Err(Handout::Open(Arc::new(Permit::new(Arc::downgrade(self), id)))),
-                Take::Wait(ticket) => {
-                    let (sender, receiver) = oneshot::channel();
-                    state.waiters.insert(ticket, sender);
-                    Ok((ticket, receiver))
-                }
-            };
-            self.perform(state, effects);
-            match waiting {
-                Ok(waiting) => waiting,
-                Err(handout) => {
-                    if let Handout::Reuse(_) = handout {
-                        self.events.reused(key);
-                    }
-                    return Ok(handout);
-                }
+    /// A connection that is idle, the right to open one, or a place in the queue for either.
+    fn take(self: &Arc<Self>, key: &Key) -> Result<Handout, (Ticket, oneshot::Receiver<Handout>)> {
+        let mut effects = Vec::new();
+        let mut state = self.lock();
+        let now = Instant::now().into_std();
+        let taken = match state.book.take(key, now, |connection| connection.usable(), &mut effects) {
+            Take::Reuse(_, connection) => {
+                state.stats.reused += 1;
+                Ok(Handout::Reuse(Lease::new(connection, Arc::downgrade(self))))
+            }
+            Take::Open(id) => Ok(Handout::Open(Arc::new(Permit::new(Arc::downgrade(self), id)))),
+            Take::Wait(ticket) => {
+                let (sender, receiver) = oneshot::channel();
+                state.waiters.insert(ticket, sender);
+                Err((ticket, receiver))
             }
         };
+        self.perform(state, effects);
+        if let Ok(Handout::Reuse(_)) = taken {
+            self.events.reused(key);
+        }
+        taken
+    }
+
+    async fn wait(
+        self: &Arc<Self>,
+        key: &Key,
+        ticket: Ticket,
+        granted: oneshot::Receiver<Handout>,
+    ) -> Result<Handout, Failure> {
         // Declared before the wait, so that what was granted in the last moment is dropped, and thereby given back, first.
         let mut place = Queued { connections: self, key, ticket, since: Instant::now(), granted: false };
         match timeout(self.acquire_timeout, granted).await {

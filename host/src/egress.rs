@@ -62,6 +62,17 @@ pub(crate) enum Reason {
     Range,
 }
 
+impl Reason {
+    /// The word for it in events.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Listed => "listed",
+            Self::NotListed => "not-listed",
+            Self::Range => "not-public",
+        }
+    }
+}
+
 impl Egress {
     /// Everything is allowed.
     pub fn open() -> Self {

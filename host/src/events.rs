@@ -1,8 +1,10 @@
 //! What happens to the connections of a host, told as it happens.
 
+use crate::egress::Reason;
 use crate::key::Key;
 use crate::stats::Close;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +48,16 @@ pub enum Event<'a> {
     Resent {
         /// Where it goes.
         origin: Origin<'a>,
+    },
+    /// The [`Egress`](crate::Egress) policy keeps a request from where it wants to go.
+    Denied {
+        /// Where it wants to go.
+        origin: Origin<'a>,
+        /// The first of its addresses, all of which are denied; none when its name is, which is not looked up then.
+        address: Option<IpAddr>,
+        /// Why: `listed` by a deny rule, `not-listed` by any allow rule, or `not-public` as the preset for untrusted guests
+        /// wants it.
+        reason: &'static str,
     },
     /// A connection is closed.
     Closed {
@@ -139,6 +151,12 @@ impl Events {
     pub(crate) fn resent(&self, key: &Key) {
         tracing::debug!(origin = %Origin(key), "request sent again");
         self.tell(|| Event::Resent { origin: Origin(key) });
+    }
+
+    pub(crate) fn denied(&self, key: &Key, address: Option<IpAddr>, reason: Reason) {
+        let reason = reason.word();
+        tracing::debug!(origin = %Origin(key), ?address, reason, "egress denied");
+        self.tell(|| Event::Denied { origin: Origin(key), address, reason });
     }
 
     pub(crate) fn closed(&self, key: &Key, reason: Close) {

@@ -5,10 +5,12 @@ use crate::error::{Error, Failure};
 use crate::hooks::Hooks;
 use crate::route::{Route, Versions, Way};
 use crate::send::{self, Errand};
+use crate::upload::BodyError;
 use crate::{Host, ResponseBody, Timeouts};
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -53,6 +55,15 @@ impl Guest {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.carry(Box::new(request.map(|body| body.map_err(Into::into).boxed_unsync())), timeouts).await
+    }
+
+    /// The same, for a request that is on the heap already.
+    pub(crate) async fn carry(
+        &self,
+        request: Box<http::Request<UnsyncBoxBody<Bytes, BodyError>>>,
+        timeouts: Timeouts,
+    ) -> Result<http::Response<ResponseBody>, Failure> {
         let shared = &self.host.shared;
         let span = tracing::debug_span!(
             "request",
@@ -64,13 +75,14 @@ impl Guest {
         );
         let quota = match &self.quota {
             Some(quota) => {
-                let acquired = timeout(shared.connections.acquire_timeout(), Arc::clone(quota).acquire_owned()).await;
+                // On the heap, so that guests without a quota do not carry room for it about.
+                let acquiring = timeout(shared.connections.acquire_timeout(), Arc::clone(quota).acquire_owned());
+                let acquired = Box::pin(acquiring).await;
                 Some(acquired.ok().and_then(Result::ok).ok_or(Failure::LimitReached)?)
             }
             None => None,
         };
         let errand = Errand { way: self.way.clone(), waits: shared.waits.or(timeouts), drain: shared.drain, quota };
-        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         send::send(&shared.connections, request, errand).instrument(span).await
     }
 }

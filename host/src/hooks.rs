@@ -1,19 +1,24 @@
-//! wasi:http for wasmtime over a host's connections. The only file that knows `wasmtime_wasi_http`.
+//! wasi:http for wasmtime over a host's connections. The only file that knows `wasmtime_wasi_http`, with those in its folder.
+
+mod handler;
+mod streams;
 
 use crate::error::Failure;
 use crate::guest::Guest;
 use crate::{Host, Timeouts};
+use http::HeaderName;
 use http_body_util::BodyExt;
 use std::task::{Context, Waker};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
 use wasmtime_wasi_http::p2::bindings::http::types::{
     DnsErrorPayload, ErrorCode, FieldSizePayload, IoError, TlsAlertReceivedPayload,
 };
-use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
+    WasiHttpView,
+};
 
 /// Sends a store's requests over the connections of a [`Host`].
 ///
@@ -45,8 +50,9 @@ impl WasiHttpHooks for Hooks {
             between_bytes: options.between_bytes_timeout,
         };
         let listens = awaits_verdict(processed);
+        let request = Box::new(request.map(|body| body.map_err(Into::into).boxed_unsync()));
         Box::new(async move {
-            let response = guest.send(request, timeouts).await.map_err(error_of)?;
+            let response = guest.carry(request, timeouts).await.map_err(error_of)?;
             let sent = response.body().request_sent();
             let response = response.map(|body| body.map_err(error_of).boxed_unsync());
             let sent: Sent = match listens {
@@ -57,7 +63,27 @@ impl WasiHttpHooks for Hooks {
             Ok((response, sent))
         })
     }
+
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        // What wasmtime forbids, which it would put into a new filter for each field.
+        static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
+        FORBIDDEN.contains(name)
+    }
+
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        PIECES
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        PIECE
+    }
 }
+
+/// How many pieces of a request's body wait for its connection, and one more: the guest is called once for all of them.
+const PIECES: usize = 4;
+
+/// The largest piece that a guest of WASI 0.2 may write at once. Together they are less than what wasmtime lets wait.
+const PIECE: usize = 256 * 1024;
 
 /// How sending the rest of a request ended.
 type Sent = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -75,7 +101,8 @@ fn awaits_verdict(processed: Box<dyn Future<Output = Result<(), Error>> + Send>)
 /// Adds what a component of the `wasi:http/proxy` world imports, for async stores: wasi:http, wasi:io, wasi:clocks,
 /// wasi:random and the standard streams.
 ///
-/// Unlike wasmtime's own, `http-error-code` here knows the errors of reading a response's body.
+/// Unlike wasmtime's own, `http-error-code` here knows the errors of reading a response's body, a request takes one task instead
+/// of two, and what a guest reads is copied once.
 ///
 /// # Errors
 ///
@@ -91,8 +118,10 @@ where
     random::insecure_seed::add_to_linker::<T, wasmtime_wasi::random::WasiRandom>(linker, |state| {
         state.ctx().ctx.random()
     })?;
-    explain_errors(linker)?;
-    free_options(linker)
+    linker.allow_shadowing(true);
+    let replaced = explain_errors(linker).and_then(|()| handler::add(linker)).and_then(|()| streams::add(linker));
+    linker.allow_shadowing(false);
+    replaced
 }
 
 /// Adds what a component of the `wasi:http/service` world of WASI 0.3 imports: wasi:http, wasi:clocks, wasi:random and the
@@ -125,44 +154,15 @@ fn explain_errors<T>(linker: &mut Linker<T>) -> wasmtime::Result<()>
 where
     T: WasiHttpView + 'static,
 {
-    linker.allow_shadowing(true);
-    let added = linker.instance("wasi:http/types@0.2.12").and_then(|mut types| {
-        types.func_wrap("http-error-code", |mut store: StoreContextMut<'_, T>, (error,): (Resource<IoError>,)| {
+    linker.instance("wasi:http/types@0.2.12")?.func_wrap(
+        "http-error-code",
+        |mut store: StoreContextMut<'_, T>, (error,): (Resource<IoError>,)| {
             let view = store.data_mut().http();
             let error = view.table.get(&error)?;
             let known = error.downcast_ref::<ErrorCode>().cloned();
             Ok((known.or_else(|| error.downcast_ref::<Error>().map(code_of)),))
-        })
-    });
-    linker.allow_shadowing(false);
-    added
-}
-
-/// Replaces `handle`: wasmtime's leaves the options of each request in the table for good, although they were handed over. A
-/// store would have to end with its millionth request.
-fn free_options<T>(linker: &mut Linker<T>) -> wasmtime::Result<()>
-where
-    T: WasiHttpView + 'static,
-{
-    type Request = Resource<HostOutgoingRequest>;
-    type Options = Option<Resource<RequestOptions>>;
-    linker.allow_shadowing(true);
-    let added = linker.instance("wasi:http/outgoing-handler@0.2.12").and_then(|mut handler| {
-        handler.func_wrap("handle", |mut store: StoreContextMut<'_, T>, (request, options): (Request, Options)| {
-            let mut view = store.data_mut().http();
-            let spent = options.as_ref().map(|options| Resource::<RequestOptions>::new_own(options.rep()));
-            let answer = view.handle(request, options);
-            if let Some(spent) = spent {
-                view.table.delete(spent)?;
-            }
-            match answer {
-                Ok(future) => Ok((Ok(future),)),
-                Err(error) => Ok((Err(error.downcast()?),)),
-            }
-        })
-    });
-    linker.allow_shadowing(false);
-    added
+        },
+    )
 }
 
 /// The state of a store for a component that may send requests and nothing else: no files, environment, arguments, sockets

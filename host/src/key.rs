@@ -56,7 +56,12 @@ impl Key {
         if bare.is_empty() || port == 0 {
             return Err(Failure::Uri);
         }
-        Ok(Self { tls, host: bare.to_ascii_lowercase().into(), port, way, http1: false })
+        let host = if bare.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            bare.to_ascii_lowercase().into()
+        } else {
+            bare.into()
+        };
+        Ok(Self { tls, host, port, way, http1: false })
     }
 
     /// The versions of HTTP that a connection to it may speak.

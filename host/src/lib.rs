@@ -361,7 +361,7 @@ impl HostBuilder {
         let tls = self.tls.map_or_else(|| Tls::builder().build(), Ok)?;
         let (egress, proxies, versions) = (self.egress, self.proxies, self.versions);
         let route = Route { tenant: None, egress, tls, proxies, versions };
-        let connector = Connector { resolver: self.resolver, totals: Arc::default() };
+        let connector = Connector { resolver: self.resolver, totals: Arc::default(), events: self.events.clone() };
         let connections =
             Arc::new(Connections::new(connector, limits, self.acquire_timeout, self.max_age, self.events));
         let ways = Ways::new();

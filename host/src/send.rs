@@ -14,12 +14,12 @@ use crate::route::Way;
 use crate::stats::Close;
 use crate::upload::{BodyError, Progress, Source, Upload};
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use h2::Reason;
 use http::header::PROXY_AUTHORIZATION;
+use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -59,7 +59,8 @@ pub(crate) struct Errand {
 /// closed.
 pub(crate) async fn send(
     connections: &Arc<Connections>,
-    request: Request<UnsyncBoxBody<Bytes, BodyError>>,
+    // On the heap: else each layer of futures around this one has room for it, twice.
+    request: Box<Request<UnsyncBoxBody<Bytes, BodyError>>>,
     errand: Errand,
 ) -> Result<Response<ResponseBody>, Failure> {
     connections.count(|stats| stats.requests += 1);
@@ -69,20 +70,26 @@ pub(crate) async fn send(
     }
     let Errand { way, waits, drain, quota } = errand;
     let mut key = connections.known(Key::of(request.uri(), way)?);
-    let (mut head, body) = request.into_parts();
 
     let (mut lease, reused) = connections.acquire(&key, waits.connect).await?;
+    let (mut head, body) = request.into_parts();
     // A fresh connection that nobody else uses is not stale, and nothing is refused on it: what was sent is not needed again.
     let keep = reused || lease.shared();
     let source = Source::new(body, keep);
     let repeatable = resend::repeatable(&head);
-    let mut spare = keep.then(|| head.clone());
+    let mut spare = keep.then(|| Box::new(head.clone()));
     loop {
         let method = head.method.clone();
         let traffic = lease.traffic();
         let (read, written) = (traffic.read(), traffic.written());
         let (upload, progress) = source.attempt((!lease.shared()).then(|| Arc::clone(&traffic)));
-        let attempt = exchange(&mut lease, Request::from_parts(head, upload), &progress, waits.first_byte).await;
+        // On a connection that others use, nothing tells whose answer has begun.
+        let shared = lease.shared();
+        let resting = || progress.over() || (!shared && (traffic.answering() || traffic.deaf()));
+        let attempt = match begin(&mut lease, head, upload) {
+            Ok(sending) => watch(sending, &progress, waits.first_byte, resting).await,
+            Err(died) => Err(Outcome::Died(died)),
+        };
         let died = match attempt {
             Ok(response) => {
                 source.release();
@@ -134,7 +141,7 @@ pub(crate) async fn send(
             let permit = lease.replace().ok_or(failure)?;
             Box::pin(connections.open(&key, permit, waits.connect)).await?
         };
-        head = again;
+        head = *again;
     }
 }
 
@@ -201,19 +208,17 @@ impl Died {
     }
 }
 
-/// Sends one request over one connection, and waits for the head of its response.
-async fn exchange(
-    lease: &mut Lease,
-    request: Request<Upload>,
-    progress: &Progress,
-    first_byte: Duration,
-) -> Result<Response<Incoming>, Outcome> {
+/// A request on its way, which comes to the head of its response.
+type Sending = BoxFuture<'static, Result<Response<Incoming>, Died>>;
+
+/// Sends one request over one connection.
+fn begin(lease: &mut Lease, mut head: Parts, upload: Upload) -> Result<Sending, Died> {
+    let unwritten = |error| Died { error, unwritten: true };
     let traffic = lease.traffic();
     let (forward, runtime) = (lease.forward(), lease.runtime());
     let (Some(sender), Some(runtime)) = (lease.sender(), runtime) else {
-        return Err(Outcome::Died(Died { error: Cause::Gone, unwritten: true }));
+        return Err(unwritten(Cause::Gone));
     };
-    let (mut head, upload) = request.into_parts();
     match sender {
         Sender::Http1(sender) => {
             let fit = match forward {
@@ -225,43 +230,42 @@ async fn exchange(
                 }
                 None => head::for_http1(&mut head),
             };
-            fit.map_err(|failure| Outcome::Died(Died { error: Cause::Unsayable(failure), unwritten: true }))?;
+            fit.map_err(|failure| unwritten(Cause::Unsayable(failure)))?;
             let mut request = Request::from_parts(head, upload);
             traffic.begin();
-            let told = Arc::clone(&traffic);
-            hyper::ext::on_informational(&mut request, move |_| told.interim());
-            let resting = || progress.over() || traffic.answering() || traffic.deaf();
-            let answer = watch(sender.try_send_request(request), progress, first_byte, resting).await?;
-            let answer = answer.map_err(|mut refused| {
-                let unwritten = refused.take_message().is_some();
-                Outcome::Died(Died { error: Cause::Http1(refused.into_error()), unwritten })
-            });
-            answer.map(|response| response.map(Incoming::Http1))
+            hyper::ext::on_informational(&mut request, move |_| traffic.interim());
+            let sending = sender.try_send_request(request);
+            Ok(Box::pin(async move {
+                let answer = sending.await.map_err(|mut refused| {
+                    let unwritten = refused.take_message().is_some();
+                    Died { error: Cause::Http1(refused.into_error()), unwritten }
+                });
+                Ok(answer?.map(Incoming::Http1))
+            }))
         }
-        Sender::Http2(sender) => {
-            let sending = Box::pin(http2::send(sender, head, upload, &runtime));
-            let answer = watch(sending, progress, first_byte, || progress.over()).await?;
-            let answer = answer.map_err(|failed| {
-                Outcome::Died(Died { error: Cause::Http2(failed.error), unwritten: failed.unwritten })
-            });
-            answer.map(|response| response.map(Incoming::Http2))
-        }
+        Sender::Http2(sender) => Ok(Box::pin(async move {
+            let answer = http2::send(sender, head, upload, &runtime).await;
+            let answer =
+                answer.map_err(|failed| Died { error: Cause::Http2(failed.error), unwritten: failed.unwritten });
+            Ok(answer?.map(Incoming::Http2))
+        })),
     }
 }
 
 /// Waits for the head of a response, under the timeout that begins once the request is out.
-async fn watch<T>(
-    sending: impl Future<Output = T>,
+async fn watch(
+    mut sending: Sending,
     progress: &Progress,
     first_byte: Duration,
     resting: impl Fn() -> bool,
-) -> Result<T, Outcome> {
-    let mut sending = pin!(sending);
+) -> Result<Response<Incoming>, Outcome> {
     loop {
-        tokio::select! {
-            biased;
-            answer = sending.as_mut() => return Ok(answer),
-            () = progress.resting() => {}
+        if !progress.over() {
+            tokio::select! {
+                biased;
+                answer = sending.as_mut() => return answer.map_err(Outcome::Died),
+                () = progress.resting() => {}
+            }
         }
         if first_byte.is_zero() {
             // Even a timer of zero would let an answer pass that is already there.
@@ -269,7 +273,7 @@ async fn watch<T>(
         }
         // The first byte is waited for once the request is out, however long the guest took to write it.
         match timeout(first_byte, sending.as_mut()).await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => return answer.map_err(Outcome::Died),
             Err(_) if resting() => return Err(Outcome::TimedOut),
             // It had only paused for an interim response.
             Err(_) => {}

@@ -7,8 +7,8 @@ mod rig;
 use rig::names::{Counted, Fixed};
 use rig::{OK, Server, request, text};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use urlpool_host::{Egress, Failure, Host, Resolve, System, Timeouts};
+use std::sync::{Arc, Mutex};
+use urlpool_host::{Egress, Event, Failure, Host, Resolve, System, Timeouts};
 
 fn guarded(egress: Egress, resolver: impl Resolve + 'static) -> Host {
     Host::builder().egress(egress).resolver(Arc::new(resolver)).build().unwrap()
@@ -102,4 +102,33 @@ async fn of_several_addresses_only_those_allowed_are_tried() {
     let host = guarded(egress, Fixed(Ok(vec![server.address, deserted])));
     assert_eq!(asked(&host, "http://a.test/").await, Err(Failure::Refused));
     assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn the_observer_is_told_what_is_denied_and_why() {
+    let names = Fixed(Ok(vec![SocketAddr::from(([10, 0, 0, 1], 80)), SocketAddr::from(([127, 0, 0, 1], 80))]));
+    let egress = Egress::untrusted().allow("*.test:80").unwrap().deny("b.test").unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&told);
+    let observer = move |event: Event<'_>| {
+        if let Event::Denied { origin, address, reason } = event {
+            kept.lock().unwrap().push(format!("{origin} {address:?} {reason}"));
+        }
+    };
+    let host = Host::builder().egress(egress).resolver(Arc::new(names)).observer(Arc::new(observer)).build().unwrap();
+    for (uri, failure) in [
+        ("http://a.test/secret", Failure::Prohibited),
+        ("http://b.test/", Failure::Denied),
+        ("http://a.test:81/", Failure::Denied),
+    ] {
+        assert_eq!(asked(&host, uri).await, Err(failure), "{uri}");
+    }
+    assert_eq!(
+        *told.lock().unwrap(),
+        [
+            "http://a.test:80 Some(10.0.0.1) not-public",
+            "http://b.test:80 None listed",
+            "http://a.test:81 None not-listed",
+        ]
+    );
 }

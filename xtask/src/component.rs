@@ -50,7 +50,7 @@ impl Build {
 pub(crate) fn run(options: &Options, workspace: &Workspace, console: &Console) -> Result<()> {
     console.step("component", || build(&options.build, workspace, console))?;
     if !options.build.is_custom() {
-        console.step("guest of the tests", || build_guest(workspace, console))?;
+        console.step("guests of the tests", || build_guests(workspace, console))?;
     }
     if options.measure && !options.build.is_custom() {
         console.step("measure", || measure(workspace))?;
@@ -74,19 +74,33 @@ pub(crate) fn build(build: &Build, workspace: &Workspace, console: &Console) -> 
     Ok(component.len())
 }
 
-/// Builds the guest of WASI 0.3 that the tests of the host run.
+/// Builds the guests that tests run: those of WASI 0.3, that of the crate for guests, and those that have a standard library.
 ///
 /// # Errors
 ///
-/// When there is no compiler for it, or it does not compile.
-pub(crate) fn build_guest(workspace: &Workspace, console: &Console) -> Result<()> {
-    let module = compile("urlpool-guest-p3", &Build::default(), workspace, console)?;
-    write_changed(&workspace.join("target/component/guest-p3.wasm"), &encode(&module)?)
+/// When there is no compiler for them, or one does not compile.
+pub(crate) fn build_guests(workspace: &Workspace, console: &Console) -> Result<()> {
+    for name in ["guest-p3", "guest-p3-app", "guest-client"] {
+        let module = compile(&format!("urlpool-{name}"), &Build::default(), workspace, console)?;
+        write_changed(&workspace.join(&format!("target/component/{name}.wasm")), &encode(&module)?)?;
+    }
+    let toolchain = Toolchain::find(Target::Wasi, workspace, console)?;
+    let manifest = "tests/guests/wasi/Cargo.toml";
+    let args = ["--manifest-path", manifest, "--release", "--locked", "--target-dir", GUESTS];
+    workspace::run(&mut toolchain.build(&args, workspace))?;
+    for name in ["caller", "edge", "get"] {
+        let built = workspace.join(&format!("{GUESTS}/{}/release/guest_{name}.wasm", Target::Wasi.name()));
+        let bytes = std::fs::read(&built).with_context(|| built.display().to_string())?;
+        write_changed(&workspace.join(&format!("target/component/guest-{name}.wasm")), &bytes)?;
+    }
+    Ok(())
 }
+
+const GUESTS: &str = "target/test-guests";
 
 /// Prints how long instantiating the built component takes.
 pub(crate) fn measure(workspace: &Workspace) -> Result<()> {
-    workspace::run(&mut workspace.cargo(["run", "--quiet", "--package", "urlpool", "--", "component", "--measure"]))
+    workspace::run(&mut workspace.cargo(["run", "--quiet", "--package", "urlpool-cli", "--", "component", "--measure"]))
 }
 
 /// What every consumer carries along: 1 MB with all decoders.
@@ -115,8 +129,8 @@ fn compile(package: &str, build: &Build, workspace: &Workspace, console: &Consol
     std::fs::read(&module).with_context(|| module.display().to_string())
 }
 
-/// Flags that keep this machine's paths out of the component, which is then the same wherever it is built.
-fn remapped_paths(sysroot: &Path, workspace: &Workspace) -> OsString {
+/// Flags that keep this machine's paths out of what is built, which is then the same wherever that is.
+pub(crate) fn remapped_paths(sysroot: &Path, workspace: &Workspace) -> OsString {
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
         let home = std::env::home_dir()?;
         Some(home.join(".cargo"))

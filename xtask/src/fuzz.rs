@@ -28,18 +28,29 @@ pub(crate) struct Options {
     pub(crate) jobs: usize,
     /// Whether libFuzzer is left out.
     pub(crate) random: bool,
-    /// Whether the seeds are replaced by the fewest inputs that reach what they and this machine's corpus reach.
+    /// Whether what this machine has found worth keeping is added to the seeds.
     pub(crate) keep: bool,
     /// Whether the targets are listed, and nothing else.
     pub(crate) list: bool,
     /// Inputs to try once, instead of all that.
     pub(crate) replay: Vec<String>,
+    /// Inputs to add to the seeds, before all that.
+    pub(crate) add: Vec<String>,
 }
 
 /// Ten seconds of each target, one after the other.
 impl Default for Options {
     fn default() -> Self {
-        Self { targets: Vec::new(), seconds: 10, jobs: 1, random: false, keep: false, list: false, replay: Vec::new() }
+        Self {
+            targets: Vec::new(),
+            seconds: 10,
+            jobs: 1,
+            random: false,
+            keep: false,
+            list: false,
+            replay: Vec::new(),
+            add: Vec::new(),
+        }
     }
 }
 
@@ -63,6 +74,10 @@ pub(crate) fn run(options: &Options, workspace: &Workspace, console: &Console) -
     let names: Vec<String> =
         names.filter(|name| options.targets.is_empty() || options.targets.contains(name)).collect();
 
+    if !options.add.is_empty() {
+        let [name] = &names[..] else { bail!("fuzz: `--add` wants one target") };
+        add(name, &options.add, workspace)?;
+    }
     let random = options.random || !options.replay.is_empty();
     let fuzzer = console.step("build", || Fuzzer::build(random, &names, workspace, console))?;
     if !options.replay.is_empty() {
@@ -145,7 +160,7 @@ impl Fuzzer {
         let mut command = workspace.command(&self.program(name));
         match self {
             Self::LibFuzzer(_) => {
-                command.arg(corpus(name, workspace)).arg(seeds(name, workspace));
+                command.arg(corpus(name, workspace)).arg(unpacked(name, workspace));
                 command.arg(format!("-max_total_time={seconds}"));
                 command.arg(format!("-artifact_prefix={}/", findings.display()));
                 // An input that takes half a gigabyte is a finding, and so is one that takes long, on a machine with much else to do.
@@ -158,23 +173,20 @@ impl Fuzzer {
         command
     }
 
-    /// Replaces the seeds by the fewest inputs that reach what they and the corpus of this machine reach.
+    /// Adds to the seeds the fewest inputs of this machine's corpus that reach what the seeds do not.
     fn keep(&self, name: &str, workspace: &Workspace, console: &Console) -> Result<()> {
         let Self::LibFuzzer(_) = self else { bail!("fuzz: only libFuzzer knows which inputs are worth keeping") };
-        let (seeds, corpus) = (seeds(name, workspace), corpus(name, workspace));
-        let kept = workspace.join("target/fuzz/kept").join(name);
-        empty(&kept)?;
+        let folder = unpacked(name, workspace);
         let mut merge = workspace.command(&self.program(name));
-        // Without counting how often an edge was taken, one input for each edge remains.
-        merge.args(["-merge=1", "-use_counters=0"]).args([&kept, &seeds, &corpus]);
+        // Without counting how often an edge was taken, one input for each edge is added.
+        merge.args(["-merge=1", "-use_counters=0"]).args([&folder, &corpus(name, workspace)]);
         workspace::output(&mut merge)?;
-        empty(&seeds)?;
-        let mut bytes = 0;
-        let files = files(&kept)?;
-        for file in &files {
-            bytes += std::fs::copy(file, seeds.join(file.file_name().unwrap_or_default()))?;
-        }
-        console.note(&format!("{name}: {} seeds of {bytes} bytes", files.len()));
+        let mut inputs = files(&folder)?.iter().map(std::fs::read).collect::<std::io::Result<Vec<_>>>()?;
+        // Short ones first, and in the same order each time.
+        inputs.sort_unstable_by(|one, other| (one.len(), one).cmp(&(other.len(), other)));
+        let lines: String = inputs.iter().map(|input| line(input)).collect();
+        std::fs::write(seeds(name, workspace), &lines)?;
+        console.note(&format!("{name}: {} seeds of {} bytes", inputs.len(), lines.len() / 2));
         Ok(())
     }
 }
@@ -235,6 +247,7 @@ fn fuzz_all(
 /// Runs one target, and tells how far it is: on a terminal every second, elsewhere every minute.
 fn fuzz(fuzzer: &Fuzzer, name: &str, seconds: u64, workspace: &Workspace, console: &Console) -> Result<Ran> {
     let findings = workspace.join("target/fuzz/findings").join(name);
+    unpack(name, workspace)?;
     for folder in [&findings, &corpus(name, workspace), &workspace.join("target/fuzz/logs")] {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
@@ -298,8 +311,48 @@ fn runs(log: &str) -> u64 {
     log.lines().rev().find_map(number).unwrap_or_default()
 }
 
+/// The kept inputs: a line of hexadecimal digits for each, as there are many and most have few bytes.
 fn seeds(name: &str, workspace: &Workspace) -> PathBuf {
-    workspace.join("guest/core/fuzz/seeds").join(name)
+    workspace.join("guest/core/fuzz/seeds").join(name).with_extension("hex")
+}
+
+/// Where the seeds are files, as libFuzzer wants them.
+fn unpacked(name: &str, workspace: &Workspace) -> PathBuf {
+    workspace.join("target/fuzz/seeds").join(name)
+}
+
+fn unpack(name: &str, workspace: &Workspace) -> Result<()> {
+    let (packed, folder) = (seeds(name, workspace), unpacked(name, workspace));
+    empty(&folder)?;
+    let text = std::fs::read_to_string(&packed).with_context(|| packed.display().to_string())?;
+    for (place, line) in text.lines().enumerate() {
+        let input = bytes(line).with_context(|| format!("{}:{}: no seed", packed.display(), place + 1))?;
+        std::fs::write(folder.join(place.to_string()), input)?;
+    }
+    Ok(())
+}
+
+/// Appends these files to the seeds.
+fn add(name: &str, files: &[String], workspace: &Workspace) -> Result<()> {
+    let packed = seeds(name, workspace);
+    let mut text = std::fs::read_to_string(&packed).with_context(|| packed.display().to_string())?;
+    for file in files {
+        text.push_str(&line(&std::fs::read(file).with_context(|| file.clone())?));
+    }
+    Ok(std::fs::write(&packed, text)?)
+}
+
+fn line(input: &[u8]) -> String {
+    let digits = input.iter().map(|byte| format!("{byte:02x}"));
+    digits.chain(std::iter::once("\n".to_owned())).collect()
+}
+
+fn bytes(line: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = line.as_bytes().as_chunks::<2>();
+    // `from_str_radix` alone would take a sign.
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let byte = |&[high, low]: &[u8; 2]| Some((digit(high)? << 4 | digit(low)?) as u8);
+    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
 }
 
 /// What libFuzzer found worth keeping on this machine.
@@ -342,6 +395,14 @@ fn summary(fuzzer: &Fuzzer, results: &[Ran], console: &Console) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seed_is_a_line_of_digits() {
+        assert_eq!(line(&[0, 0xab, 9]), "00ab09\n");
+        assert_eq!(bytes("00ab09"), Some(vec![0, 0xab, 9]));
+        assert_eq!(bytes(""), Some(Vec::new()));
+        assert_eq!((bytes("0"), bytes("0x"), bytes("+1")), (None, None, None));
+    }
 
     #[test]
     fn the_last_number_of_runs_counts() {

@@ -4,13 +4,16 @@
 
 mod bench;
 mod ci;
+mod compare;
 mod component;
 mod console;
 mod debian;
 mod dependencies;
+mod dist;
 mod fuzz;
 mod interop;
 mod licence;
+mod packages;
 mod paths;
 mod semver;
 mod toolchain;
@@ -35,10 +38,12 @@ Commands:
   sweep [ARGS]    Send requests to every hostile server there is, generated; ARGS go to
                   `urlpool conform --sweep`, such as `--seed 7`
   interop [NAME]  Install servers of other people and run the checks against them, or those
-                  whose names hold NAME
+                  whose names hold NAME; with --with-wasmtime, build wasmtime's command for them
+  compare [NAME]  Play awkward servers to urlpool and to other clients, and write the tables of who
+                  does what is right; or only the cases whose names hold NAME, and write nothing
   fuzz [TARGET]   Try core with inputs that look for a panic or a broken promise: ten seconds of
                   each target, or of those named
-  component       Build target/component/urlpool.wasm, and the guest that tests run beside it;
+  component       Build target/component/urlpool.wasm, and the guests that tests run beside it;
                   print its size and how long instantiating it takes
   bench           Measure urlpool beside native clients and other guest libraries
   soak            Make a million requests; fail when memory, sockets or tables have grown
@@ -51,6 +56,9 @@ Single checks of ci:
   semver          The WIT package fits the one released last
 
 For a release:
+  dist [--no-program]
+                  Build everything that is handed out into target/dist: the component with each set of
+                  features, the WIT package, the program, checksums and a manifest; print the sizes
   release-wit     Keep a copy of wit/ as the released version it names
 
 Options of fuzz:
@@ -59,6 +67,7 @@ Options of fuzz:
   --jobs N                How many run at a time; by default 1
   --random                Random inputs instead of libFuzzer, as where no compiler of C++ is
   --replay FILE           Try the target with this file, and show what it does
+  --add FILE              Keep this file as a seed of the target
   --keep                  Afterwards, keep as seeds what reached new code
 
 Options of bench:
@@ -128,7 +137,7 @@ fn run(console: &Console) -> Result<()> {
                 Some((first, _)) => bail!(Usage(format!("test: `{first}`: arguments for cargo test go behind `--`"))),
             };
             build_component(&workspace, console)?;
-            console.step("guest of the tests", || component::build_guest(&workspace, console))?;
+            console.step("guests of the tests", || component::build_guests(&workspace, console))?;
             console.step("tests", || ci::test(passed_on, &workspace))
         }
         "sweep" => {
@@ -138,6 +147,11 @@ fn run(console: &Console) -> Result<()> {
         "interop" => {
             build_component(&workspace, console)?;
             console.step("interop", || interop::run(rest, &workspace, console))
+        }
+        "dist" => dist::run(&dist_options(rest)?, &workspace, console),
+        "compare" => {
+            build_component(&workspace, console)?;
+            console.step("compare", || compare::run(rest, &workspace, console))
         }
         "fuzz" => fuzz::run(&fuzz_options(rest)?, &workspace, console),
         "bench" => bench::run(rest, &workspace, console),
@@ -205,6 +219,17 @@ fn component_options(args: &[String]) -> Result<component::Options> {
     Ok(options)
 }
 
+fn dist_options(args: &[String]) -> Result<dist::Options> {
+    let mut options = dist::Options::default();
+    for arg in args {
+        match arg.as_str() {
+            "--no-program" => options.program = false,
+            _ => bail!(Usage(format!("dist: `{arg}` is no option; see `cargo xtask help`"))),
+        }
+    }
+    Ok(options)
+}
+
 fn fuzz_options(args: &[String]) -> Result<fuzz::Options> {
     let mut options = fuzz::Options::default();
     let mut args = args.iter();
@@ -218,6 +243,7 @@ fn fuzz_options(args: &[String]) -> Result<fuzz::Options> {
             "--seconds" => options.seconds = u64::from(number(value()?)?),
             "--jobs" => options.jobs = number(value()?)? as usize,
             "--replay" => options.replay.push(value()?.clone()),
+            "--add" => options.add.push(value()?.clone()),
             option if option.starts_with('-') => {
                 bail!(Usage(format!("fuzz: `{option}` is no option; see `cargo xtask help`")));
             }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use wit_component::WitPrinter;
+use wit_component::{DecodedWasm, WitPrinter};
 use wit_parser::{PackageId, PackageName, Resolve, WorldId};
 
 use crate::console::Console;
@@ -61,17 +61,30 @@ enum Change {
 }
 
 /// One version of the WIT package, with all it refers to.
-struct Package {
+pub(crate) struct Package {
     resolve: Resolve,
     id: PackageId,
 }
 
 impl Package {
     /// Reads a folder of WIT files and its `deps`, if any.
-    fn read(folder: &Path) -> Result<Self> {
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
         let mut resolve = Resolve::default();
         let (id, _) = resolve.push_dir(folder)?;
         Ok(Self { resolve, id })
+    }
+
+    /// Reads a package as registries keep it.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        match wit_component::decode(bytes)? {
+            DecodedWasm::WitPackage(resolve, id) => Ok(Self { resolve, id }),
+            DecodedWasm::Component(..) => bail!("a component, and no WIT package"),
+        }
+    }
+
+    /// The package as registries keep it, its docs included.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        wit_component::encode(&self.resolve, self.id)
     }
 
     /// What of `released` this package changes.
@@ -121,6 +134,13 @@ impl Package {
         let others: Vec<_> = self.resolve.packages.iter().map(|(id, _)| id).filter(|id| *id != self.id).collect();
         let mut printer = WitPrinter::default();
         printer.print(&self.resolve, self.id, &others)?;
+        Ok(printer.output.to_string())
+    }
+
+    /// The package alone as text.
+    pub(crate) fn print_alone(&self) -> Result<String> {
+        let mut printer = WitPrinter::default();
+        printer.print(&self.resolve, self.id, &[])?;
         Ok(printer.output.to_string())
     }
 

@@ -149,7 +149,7 @@ pub(crate) fn wait_for(pollable: &Pollable, until: Option<Instant>) -> bool {
 
 /// What has happened in this exchange so far, in order.
 pub(crate) fn trace(ticket: Ticket) -> Trace {
-    REACTOR.with_borrow(|reactor| reactor.running.get(&ticket).map_or_else(Trace::default, Running::trace))
+    REACTOR.with_borrow(|reactor| reactor.running.get(&ticket).map_or_else(Trace::default, |running| running.trace()))
 }
 
 /// The result of an exchange that has finished; an error comes with the handles that lent a pollable.
@@ -219,7 +219,8 @@ enum Place {
 #[derive(Default)]
 struct Reactor {
     last: Ticket,
-    running: BTreeMap<Ticket, Running>,
+    /// Each in a box of its own: a map moves what it holds about, and this is large.
+    running: BTreeMap<Ticket, Box<Running>>,
     /// When each is late, the soonest first.
     ///
     /// In nanoseconds, since the set is then one of the slots' kind, and its code is in the component once.
@@ -242,7 +243,7 @@ impl Reactor {
             false => Exchange::begin(request, &pool.policy, entropy, now),
         };
         pool.count(|figures| figures.requests += 1);
-        let mut running = Running::new(exchange, sources, Rc::clone(pool));
+        let mut running = Box::new(Running::new(exchange, sources, Rc::clone(pool)));
         running.perform(step, self.last, now);
         self.running.insert(self.last, running);
         self.note(self.last);
@@ -251,7 +252,7 @@ impl Reactor {
     }
 
     fn is_finished(&self, ticket: Ticket) -> bool {
-        self.running.get(&ticket).is_none_or(Running::is_finished)
+        self.running.get(&ticket).is_none_or(|running| running.is_finished())
     }
 
     fn is_stuck(&self, ticket: Ticket) -> bool {
@@ -300,7 +301,7 @@ impl Reactor {
     }
 
     /// Gives an exchange away.
-    fn forget(&mut self, ticket: Ticket) -> Option<Running> {
+    fn forget(&mut self, ticket: Ticket) -> Option<Box<Running>> {
         let running = self.running.remove(&ticket)?;
         if let Some(noted) = running.noted_deadline() {
             self.deadlines.remove(&(noted.as_nanos(), ticket));

@@ -20,6 +20,14 @@ use crate::{clock, convert};
 /// How soon an event loop looks again at what has no pollable to lend.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// From how much on the host is asked to move a piece of a body from its stream to the request by itself.
+const WORTH_PASSING: u64 = 64 * 1024;
+
+thread_local! {
+    /// As many bytes as are passed at once, to stand for those that go past this component, which core is to count.
+    static PASSED: Bytes = Bytes::from(vec![0; 256 * 1024]);
+}
+
 /// A stream that a request body is read from. The pollable is its child and drops first.
 pub(crate) struct Source {
     ready: Option<Pollable>,
@@ -203,6 +211,27 @@ impl Writing {
                         return self.stop(exchange, now);
                     }
                     exchange.accepted(bytes.len() as u64, now);
+                }
+                // What is not kept for another attempt need not come by here.
+                Want::Read { stream, at_most } if at_most >= WORTH_PASSING && !exchange.upload().replayable() => {
+                    // Two bytes less than may come, so that the last one is read: with one too many behind it, if there is.
+                    match output.splice(&sources[stream].stream, at_most - 2) {
+                        Ok(0) => {
+                            self.waits = Waits::Source(stream);
+                            return Ok(());
+                        }
+                        Ok(passed) => {
+                            let (upload, size) = (exchange.upload(), usize::try_from(passed).unwrap_or(usize::MAX));
+                            let counted = PASSED.with(|bytes| bytes.slice(..size.min(bytes.len())));
+                            upload.supply(stream, counted).map_err(Failure::Body)?;
+                            upload.want(size);
+                            exchange.accepted(passed, now);
+                        }
+                        // It does not say which of the two has failed.
+                        Err(_) if output.check_write().is_err() => return self.stop(exchange, now),
+                        Err(StreamError::Closed) => exchange.upload().end(stream).map_err(Failure::Body)?,
+                        Err(StreamError::LastOperationFailed(_)) => return Err(Failure::Body(Invalid::BodyStream)),
+                    }
                 }
                 Want::Read { stream, at_most } => match sources[stream].stream.read(at_most) {
                     Ok(bytes) if bytes.is_empty() => {

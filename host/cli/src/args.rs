@@ -3,7 +3,7 @@
 //! Longer than most files: it is one list, and the help is in its order.
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::styling};
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use urlpool_script::{Extra, Jitter, parse_duration};
 
 /// How help and errors are coloured, on a terminal.
@@ -19,11 +19,13 @@ const STYLES: styling::Styles = styling::Styles::styled()
 #[command(after_help = "Examples:
   urlpool demo                                     see what it does, against a server of its own
   urlpool send http://127.0.0.1:8000/              print a page
+  urlpool run app.wasm                             run a component over kept connections
   urlpool send --json --stats URL URL URL          what happened, as JSON
   echo '{\"op\":\"send\",\"url\":\"URL\"}' | urlpool script
                                                    sequences of operations, as JSON lines
 
-Exit status: 0 when every request got a response, whatever its status; 1 when any failed; 2 for usage.")]
+Exit status: 0 when every request got a response, whatever its status; 1 when any failed; 2 for usage. `run` passes on
+that of the component.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -36,6 +38,12 @@ pub(crate) enum Command {
     Send(Box<SendArgs>),
     /// Do the operations of a script of JSON lines; docs/script.md describes them.
     Script(Box<ScriptArgs>),
+    /// Run a command component; whatever it asks of wasi:http goes over kept connections.
+    Run(Box<RunArgs>),
+    /// Serve a handler component, all instances over the same kept connections.
+    Serve(Box<ServeArgs>),
+    /// Plug the client into a component that imports it.
+    Compose(ComposeArgs),
     /// Show what the client does, against an embedded server.
     Demo,
     /// Write out the component that this program embeds.
@@ -272,10 +280,35 @@ pub(crate) struct TimeoutArgs {
     pub(crate) timeout_between_bytes: Option<Unlimited<Duration>>,
 }
 
-/// The host behind the component.
+/// The host behind the component of `send` and `script`, which asks for what the caller names.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Connections")]
 pub(crate) struct HostArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    /// Reach public addresses alone, and those that an --allow names as an address or network.
+    #[arg(long)]
+    pub(crate) public_only: bool,
+    /// Who carries the requests: urlpool's host, or wasmtime's own handler for comparison.
+    #[arg(long, value_name = "pooled|stock", default_value = "pooled", hide_default_value = true)]
+    pub(crate) transport: TransportArg,
+}
+
+/// The host behind a component of anybody's, which asks for what it likes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Connections")]
+pub(crate) struct GuestHostArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    /// Reach addresses that are not public as well, such as those of the loopback and of private networks.
+    #[arg(long)]
+    pub(crate) allow_private: bool,
+}
+
+/// Connections, and where they may lead.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Connections")]
+pub(crate) struct ConnectionArgs {
     /// Connections to one origin [default: 32].
     #[arg(long, value_name = "N")]
     pub(crate) connections: Option<usize>,
@@ -315,15 +348,9 @@ pub(crate) struct HostArgs {
     /// Do not reach what this rule names.
     #[arg(long, value_name = "RULE")]
     pub(crate) deny: Vec<String>,
-    /// Reach public addresses alone, and those that an --allow names as an address or network.
-    #[arg(long)]
-    pub(crate) public_only: bool,
     /// Use these addresses for a host and port.
     #[arg(long, value_name = "HOST:PORT:ADDR[,ADDR]")]
     pub(crate) resolve: Vec<String>,
-    /// Who carries the requests: urlpool's host, or wasmtime's own handler for comparison.
-    #[arg(long, value_name = "pooled|stock", default_value = "pooled", hide_default_value = true)]
-    pub(crate) transport: TransportArg,
 }
 
 /// Flags of `urlpool script`.
@@ -342,6 +369,116 @@ pub(crate) struct ScriptArgs {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) host: HostArgs,
+}
+
+/// Flags of `urlpool run`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The component may reach public addresses alone: --allow and --deny narrow that down, and --allow with an address or a
+network, or --allow-private, opens what is not public. It gets no sockets but through wasi:http.
+
+One that imports urlpool:client is composed with the client first. Flags stand before the component; what follows is its.
+
+Examples:
+  urlpool run crawler.wasm https://a.test/
+  urlpool run --allow 127.0.0.1:8000 --stats app.wasm http://127.0.0.1:8000/
+  urlpool run --dir . --dir /srv/in::/in --env TOKEN --env LEVEL=debug app.wasm"
+)]
+pub(crate) struct RunArgs {
+    /// A component of the wasi:cli/command world.
+    #[arg(value_name = "COMPONENT")]
+    pub(crate) component: PathBuf,
+    /// What the component is called with.
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+    /// Set a variable of its environment; without a value, to that of this program.
+    #[arg(long, value_name = "NAME[=VAL]")]
+    pub(crate) env: Vec<String>,
+    /// Let it read and change a folder, by the same name or another.
+    #[arg(long, value_name = "HOST_DIR[::GUEST_DIR]")]
+    pub(crate) dir: Vec<String>,
+    /// Print the figures of the connections last, as JSON on stderr.
+    #[arg(long)]
+    pub(crate) stats: bool,
+    #[command(flatten)]
+    pub(crate) host: GuestHostArgs,
+}
+
+/// Flags of `urlpool serve`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The address is printed on the first line, also when the port is chosen by the system. SIGINT and SIGTERM end it once what has
+begun is finished; a second one ends it at once. Where the component gives no response, the client gets a status 500, 503 or 504, and
+a line on stderr says why. Egress is closed to what is not public, as for `urlpool run`.
+
+Examples:
+  urlpool serve edge.wasm
+  urlpool serve --addr 127.0.0.1:0 --allow 10.0.0.0/8 --deadline 5s -v edge.wasm
+  urlpool serve --instances 16 --reuse 100 --metrics 127.0.0.1:9090 edge.wasm"
+)]
+pub(crate) struct ServeArgs {
+    /// A component of the wasi:http/proxy world.
+    #[arg(value_name = "COMPONENT")]
+    pub(crate) component: PathBuf,
+    /// Where to listen; with port 0 the system chooses one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) addr: SocketAddr,
+    /// Instances that handle a request at once; further requests wait [default: 64].
+    #[arg(long, value_name = "N")]
+    pub(crate) instances: Option<usize>,
+    /// Requests that an instance is given, one after the other [default: 1].
+    #[arg(long, value_name = "N")]
+    pub(crate) reuse: Option<usize>,
+    /// Memory that an instance may have [default: 268435456].
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_memory: Option<usize>,
+    /// For all of a request, from its head to the end of the response [default: 30s].
+    #[arg(long, value_name = "DURATION", value_parser = limit)]
+    pub(crate) deadline: Option<Unlimited<Duration>>,
+    /// For an instance to come free [default: 5s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) wait: Option<Duration>,
+    /// For what has begun, once it was told to end [default: 30s].
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) grace: Option<Duration>,
+    /// Set a variable of its environment; without a value, to that of this program.
+    #[arg(long, value_name = "NAME[=VAL]")]
+    pub(crate) env: Vec<String>,
+    /// Let it read and change a folder, by the same name or another.
+    #[arg(long, value_name = "HOST_DIR[::GUEST_DIR]")]
+    pub(crate) dir: Vec<String>,
+    /// Show the figures for Prometheus on this address, at /metrics.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Print the figures last, as JSON on stderr.
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// Tell of every request on stderr.
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
+    #[command(flatten)]
+    pub(crate) host: GuestHostArgs,
+}
+
+/// Flags of `urlpool compose`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The result imports what the component did, but for urlpool:client, and what the client does: wasi:http, wasi:io, wasi:clocks
+and wasi:random. It runs on any host that has those; there each request may cost a connection, while `urlpool run` keeps them.
+
+Example:
+  urlpool compose app.wasm -o whole.wasm"
+)]
+pub(crate) struct ComposeArgs {
+    /// A component that imports urlpool:client.
+    #[arg(value_name = "APP")]
+    pub(crate) app: PathBuf,
+    /// Where to write the result; `-` is the standard output.
+    #[arg(short = 'o', long = "output", value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// Plug this client in, instead of the one that this program embeds.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) component: Option<PathBuf>,
 }
 
 /// Flags of `urlpool component`.

@@ -2,15 +2,20 @@
 
 mod args;
 mod component;
+mod compose;
 #[cfg(feature = "conform")]
 mod conform;
 mod demo;
+mod denied;
 mod form;
+mod guest;
 mod origin;
 mod plan;
 mod receive;
+mod run;
 mod script;
 mod send;
+mod serve;
 mod trace;
 mod verbose;
 
@@ -36,11 +41,21 @@ fn main() {
 }
 
 fn run(command: &Command) -> anyhow::Result<u8> {
+    if let Command::Serve(args) = command {
+        // Many instances compute side by side.
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let code = runtime.block_on(serve::run(args));
+        runtime.shutdown_background();
+        return code;
+    }
     // With one thread a request does not wait for another one to wake up.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = match command {
         Command::Send(args) => runtime.block_on(send::run(args)),
         Command::Script(args) => runtime.block_on(script::run(args)),
+        Command::Run(args) => runtime.block_on(run::run(args)),
+        Command::Serve(args) => runtime.block_on(serve::run(args)),
+        Command::Compose(args) => compose::run(args),
         Command::Demo => runtime.block_on(demo::run()),
         Command::Component(args) => runtime.block_on(component::run(args)),
         Command::Wit => component::wit(),

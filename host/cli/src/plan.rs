@@ -3,12 +3,14 @@
 //! Longer than most files: a third of it are tests.
 
 use crate::{
-    args::{ContentArgs, HostArgs, PoolArgs, RootsArg, SendArgs, TransportArg, VersionsArg},
+    args::{
+        ConnectionArgs, ContentArgs, GuestHostArgs, HostArgs, PoolArgs, RootsArg, SendArgs, TransportArg, VersionsArg,
+    },
     form::field,
 };
 use anyhow::{Context as _, Result, bail};
 use std::{io::Read as _, path::Path, sync::Arc};
-use urlpool_host::{Egress, Host, Overrides, Proxies, Roots, System, Tls, Versions};
+use urlpool_host::{Egress, Host, HostBuilder, Overrides, Proxies, Roots, System, Tls, Versions};
 use urlpool_script::{
     AtLimit, Base64, Options, Redirect, RedirectRules, Request, Retry, RetryRules, Timeouts, Transport, WhenFull,
 };
@@ -232,6 +234,21 @@ pub(crate) fn transport(args: &HostArgs) -> Result<Transport> {
         }
         return Ok(Transport::Stock);
     }
+    let preset = if args.public_only { Egress::untrusted() } else { Egress::open() };
+    Ok(Transport::Pooled(host(&args.connection, preset)?.build()?))
+}
+
+/// The host that the flags describe, for a component that asks for what it likes.
+///
+/// # Errors
+///
+/// One line that names the flag and what is wrong with it.
+pub(crate) fn guest_host(args: &GuestHostArgs) -> Result<HostBuilder> {
+    let preset = if args.allow_private { Egress::open() } else { Egress::untrusted() };
+    host(&args.connection, preset)
+}
+
+fn host(args: &ConnectionArgs, preset: Egress) -> Result<HostBuilder> {
     let mut builder = Host::builder();
     if let Some(limit) = args.connections {
         // The total is a second limit; the one that is asked for must not be cut by it.
@@ -261,12 +278,13 @@ pub(crate) fn transport(args: &HostArgs) -> Result<Transport> {
         }
         builder = builder.resolver(Arc::new(overrides));
     }
-    builder = builder.tls(tls(args)?).proxies(proxies(args)?).egress(egress(args)?);
-    Ok(Transport::Pooled(builder.build()?))
+    Ok(builder.tls(tls(args)?).proxies(proxies(args)?).egress(egress(args, preset)?))
 }
 
 /// The first flag that only our own host understands.
 fn host_flag(args: &HostArgs) -> Option<&'static str> {
+    let public_only = args.public_only;
+    let args = &args.connection;
     let given = [
         ("--connections", args.connections.is_some()),
         ("--idle-timeout", args.idle_timeout.is_some()),
@@ -279,13 +297,13 @@ fn host_flag(args: &HostArgs) -> Option<&'static str> {
         ("--proxy", args.proxy.is_some()),
         ("--allow", !args.allow.is_empty()),
         ("--deny", !args.deny.is_empty()),
-        ("--public-only", args.public_only),
+        ("--public-only", public_only),
         ("--resolve", !args.resolve.is_empty()),
     ];
     given.iter().find(|(_, given)| *given).map(|(flag, _)| *flag)
 }
 
-fn tls(args: &HostArgs) -> Result<Tls> {
+fn tls(args: &ConnectionArgs) -> Result<Tls> {
     let read = |flag: &str, path: &Path| {
         let named = format!("{flag} {}", path.display());
         std::fs::read(path).with_context(|| named.clone()).map(|pem| (pem, named))
@@ -308,7 +326,7 @@ fn tls(args: &HostArgs) -> Result<Tls> {
     tls.build().context("--roots")
 }
 
-fn proxies(args: &HostArgs) -> Result<Proxies> {
+fn proxies(args: &ConnectionArgs) -> Result<Proxies> {
     let proxies = match args.proxy.as_deref() {
         None => Proxies::new(),
         Some("env") => Proxies::from_env().context("--proxy env")?,
@@ -317,8 +335,8 @@ fn proxies(args: &HostArgs) -> Result<Proxies> {
     Ok(proxies.except(args.no_proxy.as_deref().unwrap_or_default()))
 }
 
-fn egress(args: &HostArgs) -> Result<Egress> {
-    let mut egress = if args.public_only { Egress::untrusted() } else { Egress::open() };
+fn egress(args: &ConnectionArgs, preset: Egress) -> Result<Egress> {
+    let mut egress = preset;
     for rule in &args.allow {
         egress = egress.allow(rule).context("--allow")?;
     }

@@ -113,7 +113,7 @@ fn route(tls: Tls) -> Route {
 async fn connect(uri: &str, route: &Route, versions: Versions) -> Result<Wire, Failure> {
     let way = Ways::new().of(Route { versions, ..route.clone() });
     let key = Key::of(&uri.parse().unwrap(), way).unwrap();
-    let connector = Connector { resolver: Arc::new(System), totals: Arc::default() };
+    let connector = Connector { resolver: Arc::new(System), totals: Arc::default(), events: Events::default() };
     connector.connect(&key, Duration::from_secs(10)).await
 }
 

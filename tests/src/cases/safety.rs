@@ -50,6 +50,7 @@ cases! { "safety";
     "G30" an_instance_goes_on_after_every_kind_of_failure;
     "G31" an_answer_without_a_body_may_be_taken_raw;
     "G32" polling_by_try_read_alone_reaches_the_end_of_chunks;
+    "G33" a_long_body_stream_arrives_as_it_is;
 }
 
 /// Fails when the component has trapped; every operation answers so from then on.
@@ -269,7 +270,13 @@ async fn a_response_outlives_its_pool(rig: &Rig) -> Result<()> {
 async fn a_body_stream_that_fails_fails_its_request_alone(rig: &Rig) -> Result<()> {
     let server = Server::routes([("/upload", vec![ok("")]), ("/", vec![ok("next")])]).await?;
     let mut client = rig.client().await?;
-    for stream in [json!({"chunks": ["some"], "fail": true}), json!({"chunks": ["some"], "fail": true, "length": 10})] {
+    let long = vec!["x".repeat(50_000); 60];
+    for stream in [
+        json!({"chunks": ["some"], "fail": true}),
+        json!({"chunks": ["some"], "fail": true, "length": 10}),
+        json!({"chunks": long, "fail": true}),
+        json!({"chunks": long, "fail": true, "length": 4_000_000}),
+    ] {
         client
             .refused("invalid-request", json!({"method": "PUT", "url": server.url("/upload"), "body_stream": stream}))
             .await?;
@@ -285,13 +292,34 @@ async fn a_body_stream_that_fails_fails_its_request_alone(rig: &Rig) -> Result<(
 async fn a_body_stream_of_another_length_than_declared_is_invalid(rig: &Rig) -> Result<()> {
     let server = Server::routes([("/upload", vec![ok("")]), ("/", vec![ok("next")])]).await?;
     let mut client = rig.client().await?;
-    for length in [3, 5] {
-        let stream = json!({"chunks": ["ab", "cd"], "length": length});
+    let long = vec!["x".repeat(50_000); 60];
+    for stream in [
+        json!({"chunks": ["ab", "cd"], "length": 3}),
+        json!({"chunks": ["ab", "cd"], "length": 5}),
+        json!({"chunks": long, "length": 2_999_999}),
+        json!({"chunks": long, "length": 3_000_001}),
+    ] {
         client
             .refused("invalid-request", json!({"method": "PUT", "url": server.url("/upload"), "body_stream": stream}))
             .await?;
     }
     same!(client.get(server.url("/")).await?["body"], "next");
+    Ok(())
+}
+
+async fn a_long_body_stream_arrives_as_it_is(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok(""), ok("")]).await?;
+    let mut client = rig.client().await?;
+    let chunks: Vec<String> = (0..60).map(|nth| format!("{nth:02}").repeat(25_000)).collect();
+    let whole = chunks.concat();
+    for length in [None, Some(whole.len())] {
+        let stream = json!({"chunks": chunks, "gap": "1ms", "length": length});
+        client.send(json!({"method": "PUT", "url": server.url("/"), "body_stream": stream})).await?;
+    }
+    for request in server.requests() {
+        ensure!(request.whole && request.body == whole, "{} bytes came", request.body.len());
+    }
+    same!(server.requests().len(), 2);
     Ok(())
 }
 

@@ -7,13 +7,13 @@ use crate::rig::Rig;
 use crate::sweep::{SEED, Sweep};
 
 cases! { "sweep";
-    "G33" an_answer_cut_at_any_byte_is_whole_or_an_error, not on stock: stock::NO_SETTINGS;
-    "G34" a_server_that_falls_silent_at_any_byte_is_given_up_in_time, not on stock: stock::NO_SETTINGS;
-    "G35" an_answer_that_drips_is_whole, not on stock: stock::NO_SETTINGS;
-    "G36" an_answer_that_was_tampered_with_is_never_taken_for_another, not on stock: stock::NO_SETTINGS;
-    "G37" a_server_that_goes_away_during_an_upload_is_an_error, not on stock: stock::NO_SETTINGS;
-    "G38" a_connection_may_end_in_any_phase, not on stock: stock::NO_SETTINGS;
-    "G39" nothing_is_too_large_to_be_refused, not on stock: stock::NO_SETTINGS;
+    "G34" an_answer_cut_at_any_byte_is_whole_or_an_error, not on stock: stock::NO_SETTINGS;
+    "G35" a_server_that_falls_silent_at_any_byte_is_given_up_in_time, not on stock: stock::NO_SETTINGS;
+    "G36" an_answer_that_drips_is_whole, not on stock: stock::NO_SETTINGS;
+    "G37" an_answer_that_was_tampered_with_is_never_taken_for_another, not on stock: stock::NO_SETTINGS;
+    "G38" a_server_that_goes_away_during_an_upload_is_an_error, not on stock: stock::NO_SETTINGS;
+    "G39" a_connection_may_end_in_any_phase, not on stock: stock::NO_SETTINGS;
+    "G40" nothing_is_too_large_to_be_refused, not on stock: stock::NO_SETTINGS;
 }
 
 /// Runs one of `every` of the runs whose names begin with one of these.

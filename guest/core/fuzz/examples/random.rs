@@ -50,7 +50,7 @@ fn run(args: &[String]) -> Result<ExitCode, String> {
 
 fn fuzz(target: &Target, time: Duration, seed: u64, findings: &Path) -> Result<ExitCode, String> {
     let outcome =
-        target.fuzz(seed, Until::Passed(time)).map_err(|error| format!("{}: {error}", target.folder().display()))?;
+        target.fuzz(seed, Until::Passed(time)).map_err(|error| format!("{}: {error}", target.file().display()))?;
     println!("runs {}", outcome.runs);
     println!("seeds {}", outcome.seeds);
     let Some(input) = outcome.finding else { return Ok(ExitCode::SUCCESS) };

@@ -8,7 +8,7 @@ use urlpool_core::decode::{Coding, Decoder};
 
 use crate::encode;
 
-/// Holds of `gzip`: what [`check`] says, and that every body which `flate2` takes is taken, and gives the same.
+/// Holds of `gzip`: what `check` says, and that every body which `flate2` takes is taken, and gives the same.
 pub fn gzip(input: &[u8]) {
     check(Coding::Gzip, input, |body, ours| {
         if let Some(theirs) = bounded(MultiGzDecoder::new(body)) {
@@ -17,7 +17,7 @@ pub fn gzip(input: &[u8]) {
     });
 }
 
-/// Holds of `deflate`: what [`check`] says, and that `flate2` takes the same bodies, and gives the same.
+/// Holds of `deflate`: what `check` says, and that `flate2` takes the same bodies, and gives the same.
 pub fn deflate(input: &[u8]) {
     check(Coding::Deflate, input, |body, ours| {
         let theirs =
@@ -29,12 +29,12 @@ pub fn deflate(input: &[u8]) {
     });
 }
 
-/// Holds of `br`: what [`check`] says.
+/// Holds of `br`: what `check` says.
 pub fn br(input: &[u8]) {
     check(Coding::Br, input, |_, _| {});
 }
 
-/// Holds of `zstd`: what [`check`] says, and that `ruzstd` gives the same, where both take a body.
+/// Holds of `zstd`: what `check` says, and that `ruzstd` gives the same, where both take a body.
 pub fn zstd(input: &[u8]) {
     check(Coding::Zstd, input, |body, ours| {
         // Theirs is asked for what ours took alone: it has other limits, and is no subject here.

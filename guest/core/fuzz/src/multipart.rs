@@ -180,7 +180,7 @@ impl Part {
             }
             Content::Stream { filename, content, times, declared: wrong } => {
                 // Few of more than is kept of a stream, as each of them takes long.
-                let times = if *times < 8 { REPLAY / content.len().max(1) } else { usize::from(times % 32) };
+                let times = if *times == 7 { REPLAY / content.len().max(1) } else { usize::from(times % 32) };
                 let content = content.repeat(1 + times);
                 let length = wrong.map(|wrong| content.len().saturating_add_signed(isize::from(wrong / 32)));
                 let told = length.map(|length| length as u64);
@@ -319,6 +319,9 @@ fn check_urlencoded(body: &[u8], expected: &[Field]) {
     assert_eq!(read, expected);
 }
 
+/// Where this is in the text for the first time.
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
+    let (first, rest) = what.split_first()?;
+    let mut starts = text.iter().enumerate().filter(|(_, byte)| *byte == first).map(|(place, _)| place);
+    starts.find(|place| text[place + 1..].starts_with(rest))
 }

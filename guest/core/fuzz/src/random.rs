@@ -64,21 +64,21 @@ impl Target {
         }
     }
 
-    /// The kept inputs, in the order of their names.
+    /// The kept inputs.
     ///
     /// # Errors
     ///
-    /// When they cannot be read.
+    /// When the file cannot be read, or a line of it is not pairs of hexadecimal digits.
     pub fn seeds(&self) -> io::Result<Vec<Vec<u8>>> {
-        let mut files: Vec<PathBuf> =
-            self.folder().read_dir()?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-        files.sort_unstable();
-        files.into_iter().map(std::fs::read).collect()
+        let text = std::fs::read_to_string(self.file())?;
+        let byte = |line: &str, place| line.get(place..place + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let seed = |line: &str| (0..line.len()).step_by(2).map(|place| byte(line, place)).collect::<Option<Vec<u8>>>();
+        text.lines().map(|line| seed(line).ok_or_else(|| io::ErrorKind::InvalidData.into())).collect()
     }
 
-    /// The folder of the kept inputs.
-    pub fn folder(&self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(self.name)
+    /// The file of the kept inputs, with a line for each.
+    pub fn file(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(self.name).with_extension("hex")
     }
 
     /// Random bytes, or a seed of which some are changed.

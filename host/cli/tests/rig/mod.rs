@@ -64,6 +64,42 @@ pub(crate) fn urlpool_with(args: &[&str], stdin: &[u8]) -> Ran {
     Ran { status: status.code().expect("ended by itself"), stdout, stderr }
 }
 
+/// A guest of the tests, which `cargo xtask test` builds.
+pub(crate) fn guest(name: &str) -> String {
+    let path = format!("{}/../../target/component/guest-{name}.wasm", env!("CARGO_MANIFEST_DIR"));
+    assert!(std::path::Path::new(&path).exists(), "this test needs guest-{name}.wasm: run `cargo xtask test`");
+    path
+}
+
+/// A folder of this test alone, empty at first, which goes with it.
+pub(crate) struct Folder(std::path::PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        drop(std::fs::remove_dir_all(&path));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn join(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Writes a file there and returns where it is.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
 /// A server that answers until the test process ends.
 pub(crate) struct Server {
     pub(crate) port: u16,

@@ -22,7 +22,8 @@ use shell::{Happening, Shell};
 /// - nothing is sent, waited for or drained once the total limit has passed, and no deadline is later
 /// - a stream is sent from its start every time, and never again once its start is gone
 /// - what the server may have acted on is repeated only where the method or the policy allows
-/// - a secret goes to the first origin alone, and to that no more once a hop has left it
+/// - a secret of the request goes to the first origin alone, and to that no more once a hop has left it; credentials of the pool go
+///   to their own origin
 /// - what begins in its trace ends, in order
 /// - a delivered body is what the server sent, and its end is a good one only when all of it came
 pub fn exchange(input: &[u8]) {
@@ -34,6 +35,7 @@ pub fn exchange(input: &[u8]) {
 #[derive(Arbitrary, Debug)]
 struct Script {
     slots: u8,
+    queue: Option<u8>,
     refuse: bool,
     first: Settings,
     more: Vec<Settings>,
@@ -44,7 +46,9 @@ impl Script {
     fn play(self) {
         let when_full = if self.refuse { WhenFull::Refuse } else { WhenFull::Queue };
         let slots = u32::from(self.slots % 3);
-        let mut shell = Shell::new(Slots::new((slots > 0).then_some(slots), when_full, 1));
+        let queue = self.queue.map(|queue| u32::from(queue % 3));
+        let slots = Slots::new((slots > 0).then_some(slots), when_full, 1).with_queue(queue);
+        let mut shell = Shell::new(slots, queue);
         for settings in std::iter::once(self.first).chain(self.more).take(3) {
             shell.begin(settings);
         }

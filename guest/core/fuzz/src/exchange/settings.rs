@@ -51,6 +51,11 @@ pub(super) struct Settings {
     between_bytes: u16,
     /// Which of the phases have no limit of their own, where there is a total one.
     unlimited: u8,
+    /// Whether the URL has credentials.
+    pub(super) userinfo: bool,
+    /// Which of the origins the pool has credentials for.
+    keys: u8,
+    pub(super) trace_context: bool,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -95,12 +100,14 @@ pub(super) enum Declared {
 impl Settings {
     /// The request, with secrets in its URL, its headers and its trailers.
     pub(super) fn request(&self) -> Request {
-        let url = match self.url {
-            Start::A => "http://ann:hunter2@a.test/",
-            Start::B => "http://ann:hunter2@b.test/x#f",
-            Start::SecureA => "https://ann:hunter2@a.test/",
+        let (scheme, rest) = match self.url {
+            Start::A => ("http", "a.test/"),
+            Start::B => ("http", "b.test/x#f"),
+            Start::SecureA => ("https", "a.test/"),
         };
-        let mut request = Request::create(self.method().as_str(), url).expect("it is valid");
+        let userinfo = if self.userinfo { "ann:hunter2@" } else { "" };
+        let mut request =
+            Request::create(self.method().as_str(), &format!("{scheme}://{userinfo}{rest}")).expect("it is valid");
         request.append_header("cookie", b"hunter2").expect("it may be sent");
         request.append_header("X-Private", b"hunter2").expect("it may be sent");
         if self.idempotency_key {
@@ -153,13 +160,25 @@ impl Settings {
             decode: self.decode,
             preload: self.preload.map(u64::from),
             max_body: self.max_body.map(u64::from),
+            trace_context: self.trace_context,
             ..Policy::default()
         };
+        for origin in ORIGINS {
+            if let Some(token) = self.token(origin) {
+                policy.keyring.set_bearer(origin, &token).expect("it is a URL, and a token");
+            }
+        }
         if self.scoped {
             let base = self.request();
             policy.bind(base.target(), None);
         }
         policy
+    }
+
+    /// The token that the pool has for this origin.
+    pub(super) fn token(&self, origin: &str) -> Option<String> {
+        let place = ORIGINS.iter().position(|other| *other == origin)?;
+        (self.keys >> place & 1 == 1).then(|| format!("hunter2-{place}"))
     }
 
     pub(super) fn timeouts(&self) -> Timeouts {
@@ -240,3 +259,6 @@ impl Settings {
         limit.or(self.retries.is_none().then_some(1)).map(|limit| u32::from(limit % 3))
     }
 }
+
+/// All that are ever asked.
+const ORIGINS: [&str; 3] = ["http://a.test", "http://b.test", "https://a.test"];

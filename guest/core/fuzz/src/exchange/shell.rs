@@ -44,6 +44,8 @@ pub(super) enum Happening {
 /// The calls of a pool.
 pub(super) struct Shell {
     slots: Slots,
+    /// The most calls that may wait for one.
+    queue: Option<u32>,
     calls: Vec<Call>,
     /// The nanoseconds since the beginning.
     passed: u64,
@@ -52,8 +54,8 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    pub(super) fn new(slots: Slots) -> Self {
-        Self { slots, calls: Vec::new(), passed: 0, granted: VecDeque::new() }
+    pub(super) fn new(slots: Slots, queue: Option<u32>) -> Self {
+        Self { slots, queue, calls: Vec::new(), passed: 0, granted: VecDeque::new() }
     }
 
     pub(super) fn begin(&mut self, settings: Settings) {
@@ -254,6 +256,7 @@ impl Shell {
         let holding = self.calls.iter().filter(|call| call.slot.is_some()).count();
         let queued = self.calls.iter().filter(|call| matches!(call.state, State::Queued(_))).count();
         assert_eq!((self.slots.in_flight() as usize, self.slots.queued() as usize), (holding, queued));
+        assert!(self.queue.is_none_or(|most| self.slots.queued() <= most));
         for call in &self.calls {
             match &call.state {
                 State::Queued(_) | State::Waiting | State::Over => assert_eq!(call.slot, None),
