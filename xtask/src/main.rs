@@ -35,6 +35,8 @@ Usage: cargo xtask COMMAND
 Commands:
   demo            Build everything and show what urlpool does, on a loopback server
   test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
+  sweep [ARGS]    Send requests to every hostile server there is, generated; ARGS go to
+                  `urlpool conform --sweep`, such as `--seed 7`
   interop [NAME]  Install servers of other people and run the checks against them, or those
                   whose names hold NAME; with --with-wasmtime, build wasmtime's command for them
   compare [NAME]  Play awkward servers to urlpool and to other clients, and write the tables of who
@@ -137,6 +139,10 @@ fn run(console: &Console) -> Result<()> {
             build_component(&workspace, console)?;
             console.step("guests of the tests", || component::build_guests(&workspace, console))?;
             console.step("tests", || ci::test(passed_on, &workspace))
+        }
+        "sweep" => {
+            build_component(&workspace, console)?;
+            console.step("sweep", || ci::sweep(rest, &workspace))
         }
         "interop" => {
             build_component(&workspace, console)?;
