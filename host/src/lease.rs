@@ -25,7 +25,7 @@ use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -65,6 +65,8 @@ pub(crate) struct Connection {
     /// Where its driver runs, and so everything else that is done about it.
     runtime: Handle,
     ended: Arc<AtomicBool>,
+    /// When the first request went out that nothing has come after, and what had been read then.
+    asked: Mutex<Option<(Instant, u64)>>,
     /// What moves its bytes, until that is started.
     driver: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Dropped with the connection, which tells the driver to end.
@@ -114,7 +116,8 @@ impl Connection {
         let ended = Arc::new(AtomicBool::new(false));
         let leave = Leave { permit: Arc::clone(&permit), ended: Arc::clone(&ended) };
         let driver = Mutex::new(Some(drive(closed, leave).boxed()));
-        Self { key, speaks, traffic, forward, permit, runtime, ended, driver, _open: open }
+        let asked = Mutex::new(None);
+        Self { key, speaks, traffic, forward, permit, runtime, ended, asked, driver, _open: open }
     }
 
     /// Begins to move bytes. Before the connection is in the book, what its driver has to say would be lost.
@@ -133,6 +136,21 @@ impl Connection {
             }
             Speaks::Http2(_) => true,
         }
+    }
+
+    /// A request goes out.
+    fn ask(&self) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = self.traffic.read();
+        if asked.is_none_or(|(_, before)| before != read) {
+            *asked = Some((Instant::now(), read));
+        }
+    }
+
+    /// Whether nothing at all has come for a while although something was asked for.
+    fn silent(&self) -> bool {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.is_some_and(|(since, before)| before == self.traffic.read() && since.elapsed() >= SILENCE)
     }
 
     /// Whether others use it at the same time.
@@ -185,7 +203,9 @@ impl Lease {
     /// The connection, to send a request on.
     pub(crate) fn sender(&mut self) -> Option<Sender<'_>> {
         self.used = true;
-        match &self.connection.as_ref()?.speaks {
+        let connection = self.connection.as_ref()?;
+        connection.ask();
+        match &connection.speaks {
             Speaks::Http1(_) => self.http1.as_mut().map(Sender::Http1),
             Speaks::Http2(sender) => Some(Sender::Http2(sender.clone())),
         }
@@ -315,10 +335,13 @@ impl Lease {
         let Some(connections) = self.connections.upgrade() else {
             return;
         };
-        if connection.shared() {
-            connections.keep(&connection, Hint::default());
-        } else {
+        if !connection.shared() {
             connections.change(|state, effects| state.book.discard(connection.id(), reason, effects));
+        } else if connection.silent() {
+            // It may be dead, and then whatever is asked on it next would wait for nothing.
+            connections.change(|state, effects| state.book.discard(connection.id(), Close::TimedOut, effects));
+        } else {
+            connections.keep(&connection, Hint::default());
         }
     }
 }
@@ -433,6 +456,10 @@ fn lock(sender: &Mutex<Option<SendRequest<Upload>>>) -> MutexGuard<'_, Option<Se
 
 /// How long hyper may take from the end of a body to being ready again. It takes one turn of its task.
 const UNREADY: Duration = Duration::from_secs(1);
+
+/// How long a shared connection may say nothing at all and still get requests, once one was given up. A guest that gives up sooner
+/// may only have changed its mind.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// How long a connection that is not kept may take to say goodbye.
 const LINGER: Duration = Duration::from_millis(250);

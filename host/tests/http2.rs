@@ -372,6 +372,30 @@ async fn a_request_that_is_given_up_keeps_the_connection() {
     }
 }
 
+/// The next request went out on it before, and waited for an answer until its own limit passed.
+#[tokio::test]
+async fn a_connection_that_has_said_nothing_for_a_while_gets_no_more_requests() {
+    for over in BOTH {
+        let server = H2::start(over, |mut call: Call| async move {
+            match call.head.uri.path() {
+                "/silent" => drop(call.given_up().await),
+                _ => call.answer("ok"),
+            }
+        })
+        .await;
+        let host = server.host();
+        assert_eq!(fetch(&host, server.uri("/")).await.unwrap(), "ok");
+        let asked = spawned(&host, server.uri("/silent"));
+        server.until(|log| log.requests() == 2).await;
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+        assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "ok", "{over:?}");
+        let stats = host.stats();
+        assert_eq!((server.accepted(), &stats.discarded), (2, &[("timed-out", 1)].into()), "{over:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_stream_that_takes_too_long_holds_up_no_other() {
     for over in BOTH {

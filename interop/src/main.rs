@@ -7,22 +7,29 @@
 mod certificates;
 mod check;
 mod checks;
+mod consumers;
 mod daemon;
 mod folder;
 mod haproxy;
+mod httpbin;
 mod log;
 mod need;
 mod nghttpd;
 mod nginx;
+mod parser;
 mod port;
+mod program;
 mod run;
+mod runtimes;
+mod served;
+mod stock;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 Usage: urlpool-interop [FILTER]...   run the checks whose names hold one of the filters, or all
        urlpool-interop --list        their names
-       urlpool-interop --packages    the Debian packages that are missing, one a line
+       urlpool-interop --missing     what is missing, one a line: `debian PACKAGE` or `set NAME`
 ";
 
 fn main() -> ExitCode {
@@ -34,9 +41,9 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Some("--packages") => {
-            for package in need::missing_packages() {
-                println!("{package}");
+        Some("--missing") => {
+            for missing in need::missing() {
+                println!("{missing}");
             }
             ExitCode::SUCCESS
         }

@@ -54,9 +54,6 @@ pub(crate) fn run(filters: &[String]) -> ExitCode {
 /// Most checks wait for a server or a timer, so two of them share a processor well.
 const SIDE_BY_SIDE: usize = 3;
 
-/// The longest check moves hundreds of megabytes; what takes this long hangs.
-const HANGS: Duration = Duration::from_secs(60);
-
 enum Outcome {
     Passed,
     Failed(anyhow::Error),
@@ -85,14 +82,14 @@ fn outcome(check: &Check, rig: &'static Rig) -> Outcome {
         return Outcome::Skipped(missing);
     }
     let (done, result) = channel();
-    let run = check.run;
+    let (run, patience) = (check.run, check.patience);
     std::thread::spawn(move || {
         // Nobody listens any more once the deadline has passed.
-        let _ = done.send(on_own_runtime(run, rig));
+        let _ = done.send(on_own_runtime(run, patience, rig));
     });
-    let result = match result.recv_timeout(HANGS) {
+    let result = match result.recv_timeout(patience) {
         Ok(result) => result,
-        Err(RecvTimeoutError::Timeout) => Err(anyhow!("hangs: not over after {HANGS:?}")),
+        Err(RecvTimeoutError::Timeout) => Err(anyhow!("hangs: not over after {patience:?}")),
         Err(RecvTimeoutError::Disconnected) => Err(anyhow!("panicked")),
     };
     match result {
@@ -101,11 +98,11 @@ fn outcome(check: &Check, rig: &'static Rig) -> Outcome {
     }
 }
 
-fn on_own_runtime(run: Run, rig: &'static Rig) -> Result<()> {
+fn on_own_runtime(run: Run, patience: Duration, rig: &'static Rig) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
         // Sooner than the deadline outside, so that servers are stopped where nothing spins.
-        match tokio::time::timeout(HANGS - Duration::from_secs(5), run(rig)).await {
+        match tokio::time::timeout(patience - Duration::from_secs(5), run(rig)).await {
             Ok(result) => result,
             Err(_) => bail!("hangs: not over in time"),
         }
@@ -139,7 +136,6 @@ fn conclude(done: &[(String, Outcome)]) -> ExitCode {
 }
 
 fn names(missing: &[Need]) -> String {
-    let names: Vec<_> =
-        missing.iter().map(|need| format!("{} is missing (package {})", need.program(), need.package())).collect();
+    let names: Vec<_> = missing.iter().map(|need| need.to_string()).collect();
     names.join(", ")
 }

@@ -25,6 +25,11 @@ impl Client {
         self.session.held()
     }
 
+    /// How many bytes of linear memory the instance has taken.
+    pub fn memory(&self) -> usize {
+        self.session.memory()
+    }
+
     /// Runs one operation and gives its whole answer.
     pub async fn op(&mut self, operation: Value) -> Value {
         self.session.op(operation).await

@@ -98,7 +98,7 @@ impl Stream {
             match step {
                 Step::Wait(until) => wait(until, &self.shared).await,
                 Step::Close if answered => drop(self.orders.send(Order::Leave)),
-                Step::Close => drop(self.orders.send(Order::Drop)),
+                Step::Close | Step::Hangup => drop(self.orders.send(Order::Drop)),
                 Step::Reset => {
                     let _ = self.socket.set_linger(Some(Duration::ZERO));
                     let _ = self.orders.send(Order::Drop);
@@ -122,7 +122,7 @@ impl Stream {
                         let _ = self.respond.send_informational(head(status, Vec::new()));
                     }
                 }
-                Step::Flood(_) | Step::Close | Step::Reset | Step::Stall => {
+                Step::Flood(_) | Step::Close | Step::Hangup | Step::Reset | Step::Stall => {
                     self.respond.send_reset(Reason::INTERNAL_ERROR);
                 }
             }

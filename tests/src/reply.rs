@@ -59,6 +59,8 @@ pub enum Step {
     Flood(Bytes),
     /// Ends the connection in order: the client reads an end of file.
     Close,
+    /// Ends the connection in order, but for the goodbye of TLS: what reads like a body cut by somebody on the way.
+    Hangup,
     /// Ends the connection at once: the client reads a reset.
     Reset,
     /// Sends nothing more and keeps the connection open until the client goes away.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -532,6 +532,11 @@ where
             Step::Close => {
                 flying.land();
                 let _ = wire.stream.shutdown().await;
+                return Flow::Stop(End::Server);
+            }
+            Step::Hangup => {
+                flying.land();
+                let _ = SockRef::from(tcp(&wire.stream)).shutdown(Shutdown::Write);
                 return Flow::Stop(End::Server);
             }
             Step::Reset => {

@@ -1,19 +1,14 @@
 //! Runs every case as a test of its own, and holds the list of behaviours and the component itself to their promises.
 
+mod trials;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
-use libtest_mimic::{Arguments, Failed, Trial};
-use urlpool_conformance::{BEHAVIOURS, Case, Rig, all};
+use libtest_mimic::{Failed, Trial};
+use trials::component;
+use urlpool_conformance::behaviours::{Standing, row_of, rows};
+use urlpool_conformance::{Carrier, all};
 use wasmparser::{Parser, Payload};
-
-/// No case waits for anything longer than a few seconds; what takes this long hangs.
-const HANGS: Duration = Duration::from_secs(20);
-
-/// Names the file of another component to hold to the cases, such as one built with fewer features.
-const OTHER: &str = "URLPOOL_CONFORM";
 
 /// The most that the component may weigh, with all decoders.
 const MOST_BYTES: usize = 1_000_000;
@@ -36,105 +31,28 @@ const ROWS: [(char, usize); 11] = [
     ('L', 6),
 ];
 
-/// Passed and failed cases, by area.
-type Tally = Arc<Mutex<BTreeMap<&'static str, (usize, usize)>>>;
-
 fn main() {
-    let mut arguments = Arguments::from_args();
-    // Most cases wait for timers and sockets, not for a processor.
-    arguments.test_threads.get_or_insert(4);
-    let tally = Tally::default();
-    let mut trials = vec![
+    let more = vec![
         Trial::test("behaviours::every_case_has_its_row", every_case_has_its_row),
         Trial::test("behaviours::every_row_has_its_case_or_a_reason", every_row_has_its_case_or_a_reason),
         Trial::test("behaviours::no_id_is_missing", no_id_is_missing),
         Trial::test("component::imports_http_io_clocks_and_random_alone", imports_http_io_clocks_and_random_alone),
         Trial::test("component::weighs_less_than_a_megabyte", weighs_less_than_a_megabyte),
     ];
-    trials.extend(all().into_iter().map(|case| {
-        let tally = tally.clone();
-        Trial::test(case.title(), move || {
-            let result = run(case);
-            let mut tally = tally.lock().expect("no trial panics with it");
-            let (passed, failed) = tally.entry(case.area).or_default();
-            *if result.is_ok() { passed } else { failed } += 1;
-            result
-        })
-    }));
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    for (area, (passed, failed)) in tally.lock().expect("all trials are over").iter() {
-        println!("{area:>12}: {passed} passed, {failed} failed");
-    }
-    conclusion.exit();
+    trials::conclude(Carrier::Pooled, more)
 }
 
-/// Runs a case on a runtime of its own, so that none disturbs another, under a deadline that a spinning component cannot stop.
-fn run(case: Case) -> Result<(), Failed> {
-    let rig = rig()?;
-    let (done, result) = channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let result = match runtime {
-            Ok(runtime) => {
-                let result = runtime.block_on((case.run)(rig));
-                runtime.shutdown_background();
-                result
-            }
-            Err(error) => Err(error.into()),
-        };
-        // Nobody listens any more once the deadline has passed.
-        let _ = done.send(result);
-    });
-    match result.recv_timeout(HANGS) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(format!("{error:#}").into()),
-        Err(RecvTimeoutError::Timeout) => Err(format!("hangs: not over after {HANGS:?}").into()),
-        Err(RecvTimeoutError::Disconnected) => Err("panicked".into()),
-    }
-}
-
-/// The rig that all cases share; compiled by the first that needs it.
-fn rig() -> Result<&'static Rig, Failed> {
-    static RIG: OnceLock<Result<Rig, String>> = OnceLock::new();
-    let rig = RIG.get_or_init(|| match std::env::var_os(OTHER) {
-        None => Rig::embedded().map_err(|error| format!("{error:#}")),
-        Some(_) => Rig::new(&component()?).map_err(|error| format!("{error:#}")),
-    });
-    rig.as_ref().map_err(|error| error.clone().into())
-}
-
-/// The rows of the list: id and last column.
-fn rows() -> Vec<(&'static str, &'static str)> {
-    BEHAVIOURS
-        .lines()
-        .filter_map(|line| {
-            let mut columns = line.trim().strip_prefix('|')?.strip_suffix('|')?.splitn(3, '|').map(str::trim);
-            let (id, _, last) = (columns.next()?, columns.next()?, columns.next()?);
-            let is_id = id.starts_with(|letter: char| letter.is_ascii_uppercase())
-                && id.len() > 1
-                && id[1..].chars().all(|digit| digit.is_ascii_digit());
-            is_id.then_some((id, last))
-        })
-        .collect()
-}
-
-/// The names in backticks of a column.
-fn names(column: &str) -> BTreeSet<String> {
-    column.split('`').skip(1).step_by(2).filter(|name| name.contains("::")).map(str::to_owned).collect()
-}
-
-/// The cases of each row; `P9b` belongs to `P9`.
-fn cases() -> BTreeMap<String, BTreeSet<String>> {
+/// The cases of each row.
+fn cases() -> BTreeMap<&'static str, BTreeSet<String>> {
     let mut cases = BTreeMap::<_, BTreeSet<_>>::new();
     for case in all() {
-        let row = case.id.trim_end_matches(|letter: char| letter.is_ascii_lowercase()).to_owned();
-        cases.entry(row).or_default().insert(format!("{}::{}", case.area, case.name));
+        cases.entry(row_of(case.id)).or_default().insert(format!("{}::{}", case.area, case.name));
     }
     cases
 }
 
 fn every_case_has_its_row() -> Result<(), Failed> {
-    let rows: BTreeMap<_, _> = rows().into_iter().collect();
+    let rows: BTreeMap<_, _> = rows().into_iter().map(|row| (row.id, row.standing)).collect();
     let mut ids = BTreeSet::new();
     for case in all() {
         if !ids.insert(case.id) {
@@ -142,9 +60,13 @@ fn every_case_has_its_row() -> Result<(), Failed> {
         }
     }
     for (id, cases) in cases() {
-        let Some(column) = rows.get(id.as_str()) else { return Err(format!("{id}: no row").into()) };
-        if names(column) != cases {
-            return Err(format!("{id}: the row names {:?}, the cases are {cases:?}", names(column)).into());
+        let named: BTreeSet<_> = match rows.get(id) {
+            None => return Err(format!("{id}: no row").into()),
+            Some(Standing::Cases(names)) => names.iter().map(|&name| name.to_owned()).collect(),
+            Some(_) => BTreeSet::new(),
+        };
+        if named != cases {
+            return Err(format!("{id}: the row names {named:?}, the cases are {cases:?}").into());
         }
     }
     Ok(())
@@ -153,20 +75,23 @@ fn every_case_has_its_row() -> Result<(), Failed> {
 fn every_row_has_its_case_or_a_reason() -> Result<(), Failed> {
     let cases = cases();
     let mut seen = BTreeSet::new();
-    for (id, column) in rows() {
-        if !seen.insert(id) {
-            return Err(format!("{id}: two rows").into());
+    for row in rows() {
+        if !seen.insert(row.id) {
+            return Err(format!("{}: two rows", row.id).into());
         }
-        let reasoned = ["later: ", "elsewhere: ", "not here: "].iter().any(|start| column.starts_with(start));
-        if !cases.contains_key(id) && !reasoned {
-            return Err(format!("{id}: neither a case nor a reason").into());
+        match row.standing {
+            Standing::Cases(_) if !cases.contains_key(row.id) => {
+                return Err(format!("{}: there is no such case", row.id).into());
+            }
+            Standing::Unsaid => return Err(format!("{}: neither a case nor a reason", row.id).into()),
+            Standing::Cases(_) | Standing::Elsewhere | Standing::Later | Standing::NotHere => {}
         }
     }
     Ok(())
 }
 
 fn no_id_is_missing() -> Result<(), Failed> {
-    let rows: BTreeSet<_> = rows().into_iter().map(|(id, _)| id.to_owned()).collect();
+    let rows: BTreeSet<_> = rows().into_iter().map(|row| row.id.to_owned()).collect();
     for (letter, count) in ROWS {
         for number in 1..=count {
             let id = format!("{letter}{number}");
@@ -208,11 +133,4 @@ fn imports_http_io_clocks_and_random_alone() -> Result<(), Failed> {
 fn weighs_less_than_a_megabyte() -> Result<(), Failed> {
     let size = component()?.len();
     if size < MOST_BYTES { Ok(()) } else { Err(format!("the component has {size} bytes").into()) }
-}
-
-fn component() -> Result<Vec<u8>, String> {
-    match std::env::var_os(OTHER) {
-        None => urlpool_script::component().map(<[u8]>::to_vec).map_err(|error| error.to_string()),
-        Some(path) => std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display())),
-    }
 }

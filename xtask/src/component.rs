@@ -74,13 +74,13 @@ pub(crate) fn build(build: &Build, workspace: &Workspace, console: &Console) -> 
     Ok(component.len())
 }
 
-/// Builds the guests that tests run: those of WASI 0.3, and those of 0.2 that have a standard library.
+/// Builds the guests that tests run: those of WASI 0.3, that of the crate for guests, and those that have a standard library.
 ///
 /// # Errors
 ///
 /// When there is no compiler for them, or one does not compile.
 pub(crate) fn build_guests(workspace: &Workspace, console: &Console) -> Result<()> {
-    for name in ["guest-p3", "guest-p3-app"] {
+    for name in ["guest-p3", "guest-p3-app", "guest-client"] {
         let module = compile(&format!("urlpool-{name}"), &Build::default(), workspace, console)?;
         write_changed(&workspace.join(&format!("target/component/{name}.wasm")), &encode(&module)?)?;
     }
@@ -100,7 +100,7 @@ const GUESTS: &str = "target/test-guests";
 
 /// Prints how long instantiating the built component takes.
 pub(crate) fn measure(workspace: &Workspace) -> Result<()> {
-    workspace::run(&mut workspace.cargo(["run", "--quiet", "--package", "urlpool", "--", "component", "--measure"]))
+    workspace::run(&mut workspace.cargo(["run", "--quiet", "--package", "urlpool-cli", "--", "component", "--measure"]))
 }
 
 /// What every consumer carries along: 1 MB with all decoders.

@@ -130,7 +130,7 @@ fn wit(folder: &Path, files: &mut Vec<File>, workspace: &Workspace) -> Result<()
 }
 
 fn program(folder: &Path, files: &mut Vec<File>, workspace: &Workspace) -> Result<()> {
-    let build = ["build", "--release", "--locked", "--package", "urlpool"];
+    let build = ["build", "--release", "--locked", "--package", "urlpool-cli"];
     workspace::run(
         workspace
             .cargo(build)

@@ -1,105 +1,61 @@
 //! The outside proof: installs other people's programs and runs the checks of `interop/` against them.
 
-use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use crate::console::Console;
-use crate::debian;
+use crate::packages;
+use crate::toolchain::{Target, Toolchain};
 use crate::workspace::{self, Workspace};
 
-/// Installs what the checks need, as far as it can, and runs those whose names hold one of `filters`, or all.
+/// Installs and builds what the checks need, as far as it can, and runs those whose names hold one of `filters`, or all.
+///
+/// Among the filters, `--with-wasmtime` has the command of wasmtime built, which takes twenty minutes once.
 ///
 /// # Errors
 ///
 /// When a check fails, and when an install that went well did not bring what it should have. A program that cannot be
 /// installed is no error: its checks are skipped, which is told and counted.
 pub(crate) fn run(filters: &[String], workspace: &Workspace, console: &Console) -> Result<()> {
-    install(workspace, console)?;
-    let mut cargo = workspace.cargo(["run", "--quiet", "--package", "urlpool-interop", "--"]);
-    workspace::run(cargo.args(filters))
+    let (options, filters): (Vec<_>, Vec<_>) = filters.iter().partition(|filter| *filter == WITH_WASMTIME);
+    if !options.is_empty() {
+        build_wasmtime(workspace)?;
+    }
+    build_consumers(workspace, console)?;
+    // Together, as the runs of each alone would choose other features of what they share, and build the engine anew.
+    workspace::run(&mut workspace.cargo(["build", "--package", INTEROP, "--package", "urlpool-cli"]))?;
+    packages::install_for(INTEROP, workspace, console)?;
+    let mut checks = Command::new(workspace.join("target/debug").join(INTEROP));
+    workspace::run(checks.args(filters).current_dir(workspace.root()))
 }
 
-fn install(workspace: &Workspace, console: &Console) -> Result<()> {
-    let packages = missing(workspace)?;
-    if packages.is_empty() {
+/// The consumers in Rust; those in other languages are built by the checks, with the tools that are installed for them.
+fn build_consumers(workspace: &Workspace, console: &Console) -> Result<()> {
+    let toolchain = Toolchain::find(Target::Wasi, workspace, console)?;
+    let args =
+        ["--package", "example-feed", "--package", "example-edge", "--release", "--target-dir", "target/examples"];
+    workspace::run(&mut toolchain.build_programs(&args, workspace))
+}
+
+/// The command of wasmtime, of the version that the host is built on, in a folder of its own.
+fn build_wasmtime(workspace: &Workspace) -> Result<()> {
+    if workspace.join("target/wasmtime/bin/wasmtime").is_file() {
         return Ok(());
     }
-    let list = packages.join(" ");
-    if !debian::can_install() {
-        console.warn(&format!(
-            "the checks that need them are skipped, as only root can install packages of Debian: {list}\n\
-             \x20            by hand: apt-get install --no-install-recommends {list}"
-        ));
-        return Ok(());
-    }
-    console.note(&format!("installing {list}"));
-    let services = QuietServices::begin(&packages)?;
-    let installed = debian::install(&packages);
-    drop(services);
-    if !installed {
-        console.warn(&format!("the checks that need them are skipped, as they could not be installed: {list}"));
-        return Ok(());
-    }
-    let missing = missing(workspace)?;
-    if !missing.is_empty() {
-        bail!("installed, but without the program that was wanted: {}", missing.join(" "));
-    }
-    Ok(())
+    workspace::run(&mut workspace.cargo([
+        "install",
+        "--locked",
+        "wasmtime-cli@48.0.8",
+        "--no-default-features",
+        "--features",
+        "run,serve,cranelift,cache,wasi-http,component-model,component-model-async,parallel-compilation,pooling-allocator",
+        "--root",
+        "target/wasmtime",
+        "--target-dir",
+        "target/wasmtime/build",
+    ]))
 }
 
-/// The packages that the checks miss, as they themselves tell.
-fn missing(workspace: &Workspace) -> Result<Vec<String>> {
-    let told = workspace::output(&mut workspace.cargo([
-        "run",
-        "--quiet",
-        "--package",
-        "urlpool-interop",
-        "--",
-        "--packages",
-    ]))?;
-    Ok(told.lines().map(str::to_owned).collect())
-}
-
-/// While this lives, Debian does not start the services that it installs, nor does it start them with the machine later:
-/// what they would serve, on ports that may be in use, is not what the checks want.
-struct QuietServices<'a> {
-    packages: &'a [String],
-    // None where the machine has a policy of its own, which is left as it is.
-    policy: Option<&'static Path>,
-}
-
-impl<'a> QuietServices<'a> {
-    fn begin(packages: &'a [String]) -> Result<Self> {
-        let policy = Path::new("/usr/sbin/policy-rc.d");
-        if policy.exists() {
-            return Ok(Self { packages, policy: None });
-        }
-        // The script is asked before each action, and 101 forbids it: invoke-rc.d(8).
-        std::fs::write(policy, "#!/bin/sh\nexit 101\n").with_context(|| policy.display().to_string())?;
-        let quiet = Self { packages, policy: Some(policy) };
-        workspace::run(Command::new("chmod").arg("755").arg(policy))?;
-        Ok(quiet)
-    }
-}
-
-impl Drop for QuietServices<'_> {
-    fn drop(&mut self) {
-        // Where there is no systemd, nothing starts them.
-        for (package, service) in SERVICES {
-            if self.packages.iter().any(|installed| installed == package) {
-                debian::works("systemctl", &["disable", service]);
-            }
-        }
-        // Left behind it would keep every later service from starting, so it is worth a word.
-        if let Some(policy) = self.policy
-            && let Err(error) = std::fs::remove_file(policy)
-        {
-            eprintln!("{}: cannot be removed: {error}", policy.display());
-        }
-    }
-}
-
-/// The packages that bring a service, and its name.
-const SERVICES: [(&str, &str); 2] = [("nginx-light", "nginx"), ("haproxy", "haproxy")];
+const WITH_WASMTIME: &str = "--with-wasmtime";
+const INTEROP: &str = "urlpool-interop";

@@ -4,6 +4,7 @@
 
 mod bench;
 mod ci;
+mod compare;
 mod component;
 mod console;
 mod debian;
@@ -12,6 +13,7 @@ mod dist;
 mod fuzz;
 mod interop;
 mod licence;
+mod packages;
 mod paths;
 mod semver;
 mod toolchain;
@@ -33,8 +35,12 @@ Usage: cargo xtask COMMAND
 Commands:
   demo            Build everything and show what urlpool does, on a loopback server
   test [-- ARGS]  Run all tests; ARGS go to cargo test, such as `-- --test suite`
+  sweep [ARGS]    Send requests to every hostile server there is, generated; ARGS go to
+                  `urlpool conform --sweep`, such as `--seed 7`
   interop [NAME]  Install servers of other people and run the checks against them, or those
-                  whose names hold NAME
+                  whose names hold NAME; with --with-wasmtime, build wasmtime's command for them
+  compare [NAME]  Play awkward servers to urlpool and to other clients, and write the tables of who
+                  does what is right; or only the cases whose names hold NAME, and write nothing
   fuzz [TARGET]   Try core with inputs that look for a panic or a broken promise: ten seconds of
                   each target, or of those named
   component       Build target/component/urlpool.wasm, and the guests that tests run beside it;
@@ -134,11 +140,19 @@ fn run(console: &Console) -> Result<()> {
             console.step("guests of the tests", || component::build_guests(&workspace, console))?;
             console.step("tests", || ci::test(passed_on, &workspace))
         }
+        "sweep" => {
+            build_component(&workspace, console)?;
+            console.step("sweep", || ci::sweep(rest, &workspace))
+        }
         "interop" => {
             build_component(&workspace, console)?;
             console.step("interop", || interop::run(rest, &workspace, console))
         }
         "dist" => dist::run(&dist_options(rest)?, &workspace, console),
+        "compare" => {
+            build_component(&workspace, console)?;
+            console.step("compare", || compare::run(rest, &workspace, console))
+        }
         "fuzz" => fuzz::run(&fuzz_options(rest)?, &workspace, console),
         "bench" => bench::run(rest, &workspace, console),
         "soak" => bench::soak(rest, &workspace, console),

@@ -110,15 +110,24 @@ impl Toolchain {
                     .env_remove("RUSTUP_TOOLCHAIN");
                 match self.target {
                     Target::Bare => {}
-                    // Where wasi-libc puts its library, which this compiler does not bring along.
                     Target::Wasi => {
-                        command.env("RUSTFLAGS", "-L native=/usr/lib/wasm32-wasi -C link-self-contained=no");
+                        command.env("RUSTFLAGS", DEBIAN_WASI);
                     }
                 }
                 command
             }
         };
         command.args(args);
+        command
+    }
+
+    /// The same for programs of WASI, which begin where the library of C does.
+    pub(crate) fn build_programs(&self, args: &[&str], workspace: &Workspace) -> Command {
+        let mut command = self.build(args, workspace);
+        if let (Compiler::Debian, Target::Wasi) = (&self.compiler, self.target) {
+            // Its compiler does not link that beginning by itself; libraries have none.
+            command.env("RUSTFLAGS", format!("{DEBIAN_WASI} -C link-arg=/usr/lib/wasm32-wasi/crt1-command.o"));
+        }
         command
     }
 
@@ -150,6 +159,9 @@ pub(crate) fn host(workspace: &Workspace) -> Result<String> {
 
 /// Debian's compiler for its web browsers, current where plain `rustc` is years old, and what building std takes.
 const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22"];
+
+/// Where wasi-libc puts its library, which Debian's compiler does not bring along.
+const DEBIAN_WASI: &str = "-L native=/usr/lib/wasm32-wasi -C link-self-contained=no";
 
 fn rustc(workspace: &Workspace) -> Command {
     let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));

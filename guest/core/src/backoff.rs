@@ -76,6 +76,8 @@ pub fn retry_after(value: &[u8], wall: SystemTime) -> Option<Duration> {
     }
     let date = match obsolete_date(text, wall) {
         Some(date) => date,
+        // No other form has a dash, and `httpdate` would take any character for the space before the time.
+        None if text.contains('-') => return None,
         None => text.parse::<HttpDate>().ok()?,
     };
     Some(SystemTime::from(date).duration_since(wall).unwrap_or_default())

@@ -144,22 +144,34 @@ impl Request {
         self.target.append_query(name, value);
     }
 
-    /// Appends a header, keeping earlier ones of the same name.
+    /// Appends a header, as [`Self::append_headers`] does.
     ///
     /// # Errors
     ///
     /// Those of [`Headers::append`].
     pub fn append_header(&mut self, name: &str, value: &[u8]) -> Result<(), Invalid> {
-        self.headers.append(name, value)
+        self.append_headers(&[(name.to_owned(), value.to_vec())])
     }
 
-    /// Appends many headers, or none of them when one is malformed.
+    /// Appends many headers, or none of them when one is malformed, keeping earlier ones of the same name.
+    ///
+    /// An `Authorization` is the exception: a request has one (RFC 9110 section 11.6.2), so it replaces an earlier one, such as that of
+    /// the URL's userinfo.
     ///
     /// # Errors
     ///
     /// Those of [`Headers::append`].
     pub fn append_headers(&mut self, fields: &[(String, Vec<u8>)]) -> Result<(), Invalid> {
-        self.headers.append_all(fields.iter().map(|(name, value)| (name, value.as_slice())))
+        let authorizes = fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let before = authorizes.then(|| self.headers.clone());
+        if authorizes {
+            self.headers.remove("authorization");
+        }
+        let appended = self.headers.append_all(fields.iter().map(|(name, value)| (name, value.as_slice())));
+        if let (Err(_), Some(before)) = (&appended, before) {
+            self.headers = before;
+        }
+        appended
     }
 
     /// Sends no header of this name, neither the pool's nor the client's own.

@@ -45,7 +45,7 @@ pub struct Upload {
 #[derive(Debug, Default)]
 struct Stream {
     /// All that was read so far, unless that got too much.
-    kept: Vec<u8>,
+    kept: Kept,
     /// What was read last.
     fresh: Bytes,
     /// All bytes that came.
@@ -123,13 +123,13 @@ impl Upload {
         }
         self.read += bytes.len() as u64;
         if self.read <= REPLAY as u64 {
-            state.kept.extend_from_slice(&bytes);
+            state.kept.extend(&bytes);
         }
         state.fresh = bytes;
         if self.read > REPLAY as u64 && !self.lost {
             self.lost = true;
             for stream in &mut self.streams {
-                stream.kept = Vec::new();
+                stream.kept = Kept::default();
             }
         }
         Ok(())
@@ -217,8 +217,36 @@ impl Stream {
             let end = self.fresh.len().min(start.saturating_add(room));
             return (start < end).then(|| self.fresh.slice(start..end));
         }
-        let start = usize::try_from(offset).ok()?;
-        let end = self.kept.len().min(start.saturating_add(room));
-        (start < end).then(|| Bytes::copy_from_slice(&self.kept[start..end]))
+        self.kept.at(usize::try_from(offset).ok()?, room)
+    }
+}
+
+/// Bytes in segments: one vector that doubles would take twice as much memory while it moves.
+#[derive(Debug, Default)]
+struct Kept(Vec<Vec<u8>>);
+
+/// The length of each segment but the last.
+const SEGMENT: usize = 64 * 1024;
+
+impl Kept {
+    fn extend(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            match self.0.last_mut().filter(|last| last.len() < SEGMENT) {
+                Some(last) => {
+                    let (fits, rest) = bytes.split_at(bytes.len().min(SEGMENT - last.len()));
+                    last.extend_from_slice(fits);
+                    bytes = rest;
+                }
+                None => self.0.push(Vec::new()),
+            }
+        }
+    }
+
+    /// Up to `room` bytes from this offset on, no further than to the end of a segment.
+    fn at(&self, offset: usize, room: usize) -> Option<Bytes> {
+        let segment = self.0.get(offset / SEGMENT)?;
+        let start = offset % SEGMENT;
+        let end = segment.len().min(start.saturating_add(room));
+        (start < end).then(|| Bytes::copy_from_slice(&segment[start..end]))
     }
 }

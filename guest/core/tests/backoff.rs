@@ -145,6 +145,16 @@ fn a_day_of_the_week_is_read_to_its_end() {
     }
 }
 
+/// Before, any character passed for the space between a date with two digits of a year and its time, and that date was then read in
+/// the century of `httpdate`.
+#[test]
+fn a_space_stands_between_a_date_and_its_time() {
+    for space in [':', '-', 'T'] {
+        let value = format!("Sunday, 06-Nov-94{space}08:49:37 GMT");
+        assert_eq!(retry_after(value.as_bytes(), example()), None, "{value}");
+    }
+}
+
 #[test]
 fn a_malformed_retry_after_is_none() {
     let values = [

@@ -100,9 +100,20 @@ fn credentials_replace_each_other() {
     assert_eq!(field(&sent.outbound(), "authorization").as_deref(), Some("Bearer token"));
 }
 
+/// Both were sent before, and which of them counted was the server's to decide.
+#[test]
+fn an_own_authorization_replaces_that_of_the_url() {
+    let sent = scenario("GET", "http://ann:secret@a.test/").with(|request| {
+        request.append_header("authorization", b"Own x").unwrap();
+    });
+    let all: Vec<_> = sent.outbound().headers.get_all("authorization").map(<[u8]>::to_vec).collect();
+    assert_eq!(all, [b"Own x"]);
+}
+
 #[test]
 fn credentials_that_cannot_be_sent_change_nothing() {
     let mut request = Request::create("GET", "http://ann@a.test/").unwrap();
+    assert!(request.append_header("Authorization", b"a\0b").is_err());
     assert_eq!(request.basic_auth("a:b", ""), Err(Invalid::Username));
     assert!(matches!(request.bearer_auth("a\r\nb"), Err(Invalid::HeaderValue(_))));
     assert!(request.append_headers(&[("X".into(), b"1".to_vec()), ("Bad Name".into(), b"2".to_vec())]).is_err());

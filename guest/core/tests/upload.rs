@@ -220,3 +220,26 @@ proptest! {
         prop_assert_eq!(send(&mut upload, &mut sources, steps[0]).unwrap(), expected);
     }
 }
+
+/// What is kept lies in segments; a piece that is read again goes no further than to the end of one, and all of them are the whole.
+#[test]
+fn a_stream_is_read_again_whole_over_many_segments() {
+    let content: Vec<u8> = (0..700_000_u32).map(|nth| nth.to_le_bytes()[nth as usize % 3]).collect();
+    let mut upload = Upload::new(Body::new(vec![Piece::Stream { index: 0, length: None }]));
+    let mut given = content.chunks(99_991);
+    for _ in 0..2 {
+        let mut sent = Vec::new();
+        loop {
+            match upload.want(50_000) {
+                Want::Write(bytes) => sent.extend_from_slice(&bytes),
+                Want::Read { stream, .. } => match given.next() {
+                    Some(piece) => upload.supply(stream, Bytes::copy_from_slice(piece)).unwrap(),
+                    None => upload.end(stream).unwrap(),
+                },
+                Want::Done => break,
+            }
+        }
+        assert!(sent == content, "{} bytes", sent.len());
+        upload.rewind();
+    }
+}

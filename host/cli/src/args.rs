@@ -50,6 +50,9 @@ pub(crate) enum Command {
     Component(ComponentArgs),
     /// Print the component's interface.
     Wit,
+    /// Hold a component to the conformance suite, against servers of its own.
+    #[cfg(feature = "conform")]
+    Conform(ConformArgs),
 }
 
 /// Flags of `urlpool send`.
@@ -487,6 +490,48 @@ pub(crate) struct ComponentArgs {
     /// Print its size and how long it takes to make an instance.
     #[arg(long, hide = true)]
     pub(crate) measure: bool,
+}
+
+/// Flags of `urlpool conform`.
+#[cfg(feature = "conform")]
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Exit status: 0 when every case holds that can hold; 1 when one does not; 2 for usage, and for a component
+that cannot be tested.
+
+Examples:
+  urlpool conform
+  urlpool conform --filter redirect::
+  urlpool conform --filter '(R11)' -v
+  urlpool conform --component mine.wasm --json
+  urlpool conform --sweep --seed 7 --filter mutate/
+  urlpool conform --transport stock --list"
+)]
+pub(crate) struct ConformArgs {
+    /// Run the cases whose names hold this; a name is `area::fact (ID)`.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) filter: Option<String>,
+    /// Test this component, which exports the interface of `urlpool wit`, instead of the embedded one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) component: Option<PathBuf>,
+    /// Who carries the requests: urlpool's host, or wasmtime's own handler, on which some cases cannot hold.
+    #[arg(long, value_name = "pooled|stock", default_value = "pooled", hide_default_value = true)]
+    pub(crate) transport: TransportArg,
+    /// Send requests to every hostile server there is, generated, instead of running the cases.
+    #[arg(long, conflicts_with = "transport")]
+    pub(crate) sweep: bool,
+    /// What the sweep draws at random [default: another one each time].
+    #[arg(long, value_name = "N", requires = "sweep")]
+    pub(crate) seed: Option<u64>,
+    /// Print the names of the cases, and which cannot hold, and run none.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Print one JSON object for each case as it ends, and one with the counts.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the cases that hold too, not only those that fail.
+    #[arg(short = 'v', long)]
+    pub(crate) verbose: bool,
 }
 
 /// Who carries the requests.

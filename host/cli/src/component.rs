@@ -48,28 +48,49 @@ async fn median_start(program: &Program) -> Result<Duration> {
 /// So many that the median does not depend on what else the machine does.
 const INSTANCES: usize = 1001;
 
-/// Prints the interface as one WIT file.
+/// Prints the interface with all that it refers to as one WIT file, for the `deps` of whoever includes it.
 ///
 /// # Errors
 ///
 /// That the standard output is closed.
 pub(crate) fn wit() -> Result<u8> {
-    let mut out = io::stdout().lock();
-    let mut files = WIT.into_iter();
-    let first = files.next().unwrap_or_default();
-    out.write_all(first.as_bytes()).context("standard output")?;
-    for file in files {
-        // One file names its package once.
-        let rest = file.split_once('\n').map_or(file, |(_, rest)| rest);
-        out.write_all(rest.as_bytes()).context("standard output")?;
-    }
+    io::stdout().lock().write_all(whole_wit().as_bytes()).context("standard output")?;
     Ok(0)
+}
+
+fn whole_wit() -> String {
+    let mut whole = String::new();
+    for (index, file) in WIT.into_iter().enumerate() {
+        let (package, rest) = file.split_once('\n').unwrap_or((file, ""));
+        // One file names its package once.
+        if index == 0 {
+            whole += package;
+            whole += "\n";
+        }
+        whole += rest;
+    }
+    for file in DEPENDENCIES {
+        // Every further package of a file has its content in braces.
+        let (package, rest) = file.split_once('\n').unwrap_or((file, ""));
+        whole += &format!("\n{} {{\n{rest}}}\n", package.trim_end_matches(';'));
+    }
+    whole
 }
 
 const WIT: [&str; 3] = [
     include_str!("../../../wit/policy.wit"),
     include_str!("../../../wit/messages.wit"),
     include_str!("../../../wit/pool.wit"),
+];
+
+const DEPENDENCIES: [&str; 7] = [
+    include_str!("../../../wit/deps/cli.wit"),
+    include_str!("../../../wit/deps/clocks.wit"),
+    include_str!("../../../wit/deps/filesystem.wit"),
+    include_str!("../../../wit/deps/http.wit"),
+    include_str!("../../../wit/deps/io.wit"),
+    include_str!("../../../wit/deps/random.wit"),
+    include_str!("../../../wit/deps/sockets.wit"),
 ];
 
 #[cfg(test)]
@@ -80,6 +101,9 @@ mod tests {
     fn each_wit_file_begins_with_its_package() {
         for file in WIT {
             assert!(file.starts_with("package urlpool:client@"));
+        }
+        for file in DEPENDENCIES {
+            assert!(file.starts_with("package wasi:") && file.lines().next().is_some_and(|line| line.ends_with(';')));
         }
     }
 }

@@ -3,6 +3,8 @@
 mod args;
 mod component;
 mod compose;
+#[cfg(feature = "conform")]
+mod conform;
 mod demo;
 mod denied;
 mod form;
@@ -57,6 +59,9 @@ fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Demo => runtime.block_on(demo::run()),
         Command::Component(args) => runtime.block_on(component::run(args)),
         Command::Wit => component::wit(),
+        #[cfg(feature = "conform")]
+        // Each case has a runtime of its own.
+        Command::Conform(args) => conform::run(args),
     };
     runtime.shutdown_background();
     code

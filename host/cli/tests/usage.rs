@@ -145,6 +145,11 @@ fn the_interface_is_printed_as_one_wit_file() {
     for item in ["interface policy", "interface messages", "interface pool", "world client"] {
         assert!(wit.text().contains(item), "{item}");
     }
+    // What it refers to comes along, so that it can be included by itself; `cargo xtask interop` has other people's tools do so.
+    for package in ["wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:http", "wasi:io", "wasi:random", "wasi:sockets"]
+    {
+        assert_eq!(wit.text().matches(&format!("package {package}@")).count(), 1, "{package}");
+    }
 }
 
 #[test]

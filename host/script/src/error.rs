@@ -11,7 +11,9 @@ use std::{fmt, time::Duration};
 pub enum Error {
     /// The crate was built before the component, so it embeds none.
     NoComponent,
-    /// The component is not one of `urlpool:client`, or it does not start.
+    /// The component does not export these interfaces, which one of `urlpool:client` does.
+    NoClient(Vec<&'static str>),
+    /// The component has the interfaces but not all that is in them, imports what no host here offers, or does not start.
     BadComponent(wasmtime::Error),
 }
 
@@ -21,6 +23,7 @@ impl fmt::Display for Error {
             Self::NoComponent => {
                 f.write_str("component: not embedded in this build; run `cargo xtask component` and build again")
             }
+            Self::NoClient(lacks) => write!(f, "component: exports no {}", lacks.join(", no ")),
             Self::BadComponent(error) => write!(f, "component: {error:#}"),
         }
     }
@@ -29,7 +32,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NoComponent => None,
+            Self::NoComponent | Self::NoClient(_) => None,
             Self::BadComponent(error) => Some(error.as_ref()),
         }
     }

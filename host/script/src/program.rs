@@ -46,8 +46,9 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// [`Error::BadComponent`], when `bytes` are no component that exports `urlpool:client`, or one that imports what
-    /// the hosts here do not have.
+    /// - [`Error::NoClient`], when the component exports something else.
+    /// - [`Error::BadComponent`], when `bytes` are no component, or when what it exports or imports does not meet what is
+    ///   called and offered here.
     pub fn new(bytes: &[u8]) -> Result<Self, Error> {
         let bad = Error::BadComponent;
         let mut config = Config::new();
@@ -59,6 +60,11 @@ impl Program {
         }
         let engine = Engine::new(&config).map_err(bad)?;
         let component = Component::new(&engine, bytes).map_err(bad)?;
+        let lacks: Vec<_> =
+            EXPORTS.into_iter().filter(|name| component.get_export_index(None, name).is_none()).collect();
+        if !lacks.is_empty() {
+            return Err(Error::NoClient(lacks));
+        }
 
         let mut pooled = Linker::new(&engine);
         urlpool_host::add_to_linker(&mut pooled).map_err(bad)?;
@@ -79,10 +85,15 @@ impl Program {
             Transport::Stock | Transport::Hooks(_) => &self.stock,
         };
         let mut store = Store::new(ready.engine(), State::new(&transport));
+        store.limiter(|state| &mut state.memory);
         let client = ready.instantiate_async(&mut store).await.map_err(Error::BadComponent)?;
         Ok(Session::new(store, client, transport))
     }
 }
+
+/// What a component has to export to be a client.
+const EXPORTS: [&str; 3] =
+    ["urlpool:client/policy@0.2.1", "urlpool:client/messages@0.2.1", "urlpool:client/pool@0.2.1"];
 
 impl std::fmt::Debug for Program {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

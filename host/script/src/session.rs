@@ -147,6 +147,11 @@ impl Session {
         self.host.as_ref()
     }
 
+    /// How many bytes of linear memory the component has taken. It never gives any back.
+    pub fn memory(&self) -> usize {
+        self.store.data().memory.bytes
+    }
+
     /// How many things the host holds for the component: streams, bodies, timers and so on.
     pub fn held(&mut self) -> usize {
         self.store.data_mut().table().iter_mut().count()

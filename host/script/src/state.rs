@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use urlpool_host::Host;
+use wasmtime::ResourceLimiter;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, default_hooks};
 
@@ -26,14 +27,20 @@ impl std::fmt::Debug for Transport {
     }
 }
 
-/// The state of a store; which one, its [`Transport`] says.
-pub(crate) enum State {
+/// The state of a store.
+pub(crate) struct State {
+    carrier: Carrier,
+    pub(crate) memory: Memory,
+}
+
+/// Who carries the requests; which one, the [`Transport`] says.
+enum Carrier {
     Pooled(Box<urlpool_host::State>),
     Stock(Box<Stock>),
 }
 
 /// What wasmtime's own handler needs, or hooks in its place.
-pub(crate) struct Stock {
+struct Stock {
     hooks: Option<Box<dyn WasiHttpHooks>>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -42,16 +49,12 @@ pub(crate) struct Stock {
 
 impl State {
     pub(crate) fn new(transport: &Transport) -> Self {
-        match transport {
-            Transport::Pooled(host) => Self::Pooled(Box::new(urlpool_host::State::new(host))),
-            Transport::Stock => Self::stock(None),
-            Transport::Hooks(hooks) => Self::stock(Some(hooks())),
-        }
-    }
-
-    fn stock(hooks: Option<Box<dyn WasiHttpHooks>>) -> Self {
-        let wasi = WasiCtx::builder().build();
-        Self::Stock(Box::new(Stock { hooks, wasi, http: WasiHttpCtx::new(), table: ResourceTable::new() }))
+        let carrier = match transport {
+            Transport::Pooled(host) => Carrier::Pooled(Box::new(urlpool_host::State::new(host))),
+            Transport::Stock => Carrier::stock(None),
+            Transport::Hooks(hooks) => Carrier::stock(Some(hooks())),
+        };
+        Self { carrier, memory: Memory::default() }
     }
 
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
@@ -59,20 +62,45 @@ impl State {
     }
 }
 
+impl Carrier {
+    fn stock(hooks: Option<Box<dyn WasiHttpHooks>>) -> Self {
+        let wasi = WasiCtx::builder().build();
+        Self::Stock(Box::new(Stock { hooks, wasi, http: WasiHttpCtx::new(), table: ResourceTable::new() }))
+    }
+}
+
+/// How much linear memory the instance has taken. It limits nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// The bytes of all its memories, none of which ever shrinks.
+    pub(crate) bytes: usize,
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.bytes += desired.saturating_sub(current);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(true)
+    }
+}
+
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        match self {
-            Self::Pooled(state) => state.ctx(),
-            Self::Stock(state) => WasiCtxView { ctx: &mut state.wasi, table: &mut state.table },
+        match &mut self.carrier {
+            Carrier::Pooled(state) => state.ctx(),
+            Carrier::Stock(state) => WasiCtxView { ctx: &mut state.wasi, table: &mut state.table },
         }
     }
 }
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        match self {
-            Self::Pooled(state) => state.http(),
-            Self::Stock(state) => {
+        match &mut self.carrier {
+            Carrier::Pooled(state) => state.http(),
+            Carrier::Stock(state) => {
                 let hooks = match &mut state.hooks {
                     Some(hooks) => hooks.as_mut(),
                     None => default_hooks(),

@@ -1,10 +1,17 @@
 //! All checks, by area.
 
 mod answers;
+mod compare;
+mod consumers;
 mod faults;
+mod forms;
 mod http2;
+mod httpbin;
 mod reuse;
+mod servers;
+mod spin;
 mod tls;
+mod urls;
 
 use std::path::Path;
 
@@ -15,7 +22,21 @@ use crate::check::Check;
 
 /// Every check, in the order in which they are begun: the long ones first.
 pub(crate) fn all() -> Vec<Check> {
-    [answers::checks(), faults::checks(), reuse::checks(), tls::checks(), http2::checks()].concat()
+    [
+        consumers::checks(),
+        spin::checks(),
+        answers::checks(),
+        faults::checks(),
+        forms::checks(),
+        httpbin::checks(),
+        compare::checks(),
+        servers::checks(),
+        urls::checks(),
+        reuse::checks(),
+        tls::checks(),
+        http2::checks(),
+    ]
+    .concat()
 }
 
 /// Writes a file of so many MiB that never repeats itself, and gives its SHA-256.

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use urlpool_host::{Egress, Failure, Host, Versions};
 
-use crate::case::{cases, same};
+use crate::case::{cases, same, stock};
 use crate::ports::Refused;
 use crate::reply::{ok, status};
 use crate::rig::{Rig, finding};
@@ -16,28 +16,28 @@ use crate::server::End;
 use crate::{Gate, Server, Speech, Until};
 
 cases! { "connections";
-    "P17" a_connection_past_its_age_finishes_its_request_and_serves_no_other;
-    "P18" the_time_that_a_server_grants_is_kept_to;
-    "P19" a_server_gets_no_more_requests_than_it_takes;
-    "P20b" the_idle_connection_used_least_recently_makes_room;
+    "P17" a_connection_past_its_age_finishes_its_request_and_serves_no_other, not on stock: stock::NO_SETTINGS;
+    "P18" the_time_that_a_server_grants_is_kept_to, not on stock: stock::KEEPS_NONE;
+    "P19" a_server_gets_no_more_requests_than_it_takes, not on stock: stock::KEEPS_NONE;
+    "P20b" the_idle_connection_used_least_recently_makes_room, not on stock: stock::NO_SETTINGS;
     "P21" a_response_streams_on_when_its_origin_is_the_one_to_go;
-    "P22" use_refreshes_the_order_of_origins;
-    "P24" the_default_port_is_the_same_origin_and_https_another;
-    "P25" guests_of_other_tenants_rules_and_versions_share_no_connection;
-    "P25b" hosts_that_trust_others_share_no_connection;
-    "P36b" the_figures_are_exact_while_requests_wait;
-    "P36c" the_figures_are_exact_when_all_has_ended;
-    "P38b" one_instance_shares_its_connections_among_all_it_sends;
-    "P40" a_host_opens_connections_ahead_of_requests;
-    "P40b" a_host_opens_no_more_connections_ahead_than_it_may_have;
+    "P22" use_refreshes_the_order_of_origins, not on stock: stock::NO_SETTINGS;
+    "P24" the_default_port_is_the_same_origin_and_https_another, not on stock: stock::NO_SETTINGS;
+    "P25" guests_of_other_tenants_rules_and_versions_share_no_connection, not on stock: stock::NO_SETTINGS;
+    "P25b" hosts_that_trust_others_share_no_connection, not on stock: stock::PUBLIC_ROOTS;
+    "P36b" the_figures_are_exact_while_requests_wait, not on stock: stock::NO_SETTINGS;
+    "P36c" the_figures_are_exact_when_all_has_ended, not on stock: stock::COUNTS_NOTHING;
+    "P38b" one_instance_shares_its_connections_among_all_it_sends, not on stock: stock::KEEPS_NONE;
+    "P40" a_host_opens_connections_ahead_of_requests, not on stock: stock::NO_SETTINGS;
+    "P40b" a_host_opens_no_more_connections_ahead_than_it_may_have, not on stock: stock::NO_SETTINGS;
 }
 
 async fn a_connection_past_its_age_finishes_its_request_and_serves_no_other(rig: &Rig) -> Result<()> {
-    for speech in Speech::ALL {
+    for speech in rig.speeches(&Speech::ALL) {
         let gate = Gate::new();
         let server = Server::replies_in(speech, [ok("one").after(Until::Open(gate.clone())), ok("two")]).await?;
         let age = Duration::from_millis(100);
-        let mut client = rig.client_for(&server, |host| host.max_age(Some(age))).await?;
+        let mut client = rig.client_set(&server, |host| host.max_age(Some(age))).await?;
         client.start("busy", json!({"url": server.url("/")})).await?;
         server.until("the request", |log| log.requests.len() == 1).await?;
         tokio::time::sleep(2 * age).await;
@@ -55,9 +55,9 @@ async fn a_connection_past_its_age_finishes_its_request_and_serves_no_other(rig:
 }
 
 async fn the_time_that_a_server_grants_is_kept_to(rig: &Rig) -> Result<()> {
-    for speech in Speech::ONE_AT_A_TIME {
+    for speech in rig.speeches(&Speech::ONE_AT_A_TIME) {
         let server = Server::replies_in(speech, [ok("").header("Keep-Alive", "timeout=2")]).await?;
-        let mut client = rig.client_for(&server, |host| host).await?;
+        let mut client = rig.client_for(&server).await?;
         let begun = Instant::now();
         for _ in 0..2 {
             client.get(server.url("/")).await?;
@@ -75,9 +75,9 @@ async fn the_time_that_a_server_grants_is_kept_to(rig: &Rig) -> Result<()> {
 }
 
 async fn a_server_gets_no_more_requests_than_it_takes(rig: &Rig) -> Result<()> {
-    for speech in Speech::ONE_AT_A_TIME {
+    for speech in rig.speeches(&Speech::ONE_AT_A_TIME) {
         let server = Server::replies_in(speech, [ok("").header("Keep-Alive", "timeout=5, max=2")]).await?;
-        let mut client = rig.client_for(&server, |host| host).await?;
+        let mut client = rig.client_for(&server).await?;
         for _ in 0..5 {
             same!(client.get(server.url("/")).await?["attempts"], 1, speech);
         }
@@ -90,7 +90,7 @@ async fn a_server_gets_no_more_requests_than_it_takes(rig: &Rig) -> Result<()> {
 }
 
 async fn guests_of_other_tenants_rules_and_versions_share_no_connection(rig: &Rig) -> Result<()> {
-    for speech in Speech::ALL {
+    for speech in rig.speeches(&Speech::ALL) {
         let server = Server::replies_in(speech, [ok("")]).await?;
         let host = server.trusted_by(Host::builder())?.build()?;
         let egress = Egress::default().deny("b.test")?;
@@ -117,9 +117,9 @@ async fn guests_of_other_tenants_rules_and_versions_share_no_connection(rig: &Ri
 }
 
 async fn hosts_that_trust_others_share_no_connection(rig: &Rig) -> Result<()> {
-    for speech in [Speech::Http1Tls, Speech::Http2Tls] {
+    for speech in rig.speeches(&[Speech::Http1Tls, Speech::Http2Tls]) {
         let server = Server::replies_in(speech, [ok("")]).await?;
-        let mut trusting = rig.client_for(&server, |host| host).await?;
+        let mut trusting = rig.client_for(&server).await?;
         let mut wary = rig.client().await?;
         trusting.get(server.url("/")).await?;
         let error = wary.refused("protocol", json!({"url": server.url("/"), "retry": "never"})).await?;
@@ -132,7 +132,7 @@ async fn hosts_that_trust_others_share_no_connection(rig: &Rig) -> Result<()> {
 }
 
 async fn a_host_opens_connections_ahead_of_requests(rig: &Rig) -> Result<()> {
-    for speech in Speech::ONE_AT_A_TIME {
+    for speech in rig.speeches(&Speech::ONE_AT_A_TIME) {
         let server = Server::replies_in(speech, [ok("").after(Until::Arrived(3))]).await?;
         let host = server.trusted_by(Host::builder())?.build()?;
         same!(host.warm(&server.url("/"), 3).await, Ok(3), speech);
@@ -154,8 +154,8 @@ async fn a_host_opens_connections_ahead_of_requests(rig: &Rig) -> Result<()> {
     Ok(())
 }
 
-async fn a_host_opens_no_more_connections_ahead_than_it_may_have(_: &Rig) -> Result<()> {
-    for speech in Speech::ALL {
+async fn a_host_opens_no_more_connections_ahead_than_it_may_have(rig: &Rig) -> Result<()> {
+    for speech in rig.speeches(&Speech::ALL) {
         let server = Server::replies_in(speech, [ok("")]).await?;
         let host = server.trusted_by(Host::builder())?.connections_per_origin(2).build()?;
         let opened = host.warm(&server.url("/"), 5).await;
@@ -171,9 +171,9 @@ async fn a_host_opens_no_more_connections_ahead_than_it_may_have(_: &Rig) -> Res
 }
 
 async fn the_idle_connection_used_least_recently_makes_room(rig: &Rig) -> Result<()> {
-    for speech in Speech::ALL {
+    for speech in rig.speeches(&Speech::ALL) {
         let servers = three(speech).await?;
-        let mut client = rig.client_for(&servers[0], |host| host.connections(2)).await?;
+        let mut client = rig.client_set(&servers[0], |host| host.connections(2)).await?;
         for server in &servers {
             client.get(server.url("/")).await?;
         }
@@ -187,9 +187,9 @@ async fn the_idle_connection_used_least_recently_makes_room(rig: &Rig) -> Result
 }
 
 async fn use_refreshes_the_order_of_origins(rig: &Rig) -> Result<()> {
-    for speech in Speech::ALL {
+    for speech in rig.speeches(&Speech::ALL) {
         let [a, b, c] = three(speech).await?;
-        let mut client = rig.client_for(&a, |host| host.connections(2)).await?;
+        let mut client = rig.client_set(&a, |host| host.connections(2)).await?;
         for server in [&a, &b, &a, &c, &a] {
             client.get(server.url("/")).await?;
         }
@@ -201,11 +201,11 @@ async fn use_refreshes_the_order_of_origins(rig: &Rig) -> Result<()> {
 }
 
 async fn a_response_streams_on_when_its_origin_is_the_one_to_go(rig: &Rig) -> Result<()> {
-    for speech in Speech::ALL {
+    for speech in rig.speeches(&Speech::ALL) {
         let gate = Gate::new();
         let first = Server::replies_in(speech, [status(200).chunks(vec![vec![b'x'; 65_536]; 64]), ok("")]).await?;
         let other = Server::replies([ok("other").after(Until::Open(gate.clone()))]).await?;
-        let mut client = rig.client_for(&first, |host| host).await?;
+        let mut client = rig.client_for(&first).await?;
         client.open(json!({"origins": 1, "preload": null})).await?;
         client.send(json!({"url": first.url("/"), "as": "streamed"})).await?;
         client.start("other", json!({"url": other.url("/")})).await?;
@@ -222,10 +222,10 @@ async fn a_response_streams_on_when_its_origin_is_the_one_to_go(rig: &Rig) -> Re
 }
 
 async fn the_default_port_is_the_same_origin_and_https_another(rig: &Rig) -> Result<()> {
-    for speech in Speech::ALL {
+    for speech in rig.speeches(&Speech::ALL) {
         let server = Server::replies_in(speech, [ok("")]).await?;
         let ports = [server.port()];
-        let mut client = rig.client_for(&server, |host| host.resolver(finding("a.test", &ports))).await?;
+        let mut client = rig.client_set(&server, |host| host.resolver(finding("a.test", &ports))).await?;
         let (port, other) = if speech.scheme() == "http" { (80, "https") } else { (443, "http") };
         for url in ["a.test/".to_owned(), format!("a.test:{port}/"), format!("A.test:{port}")] {
             client.get(format!("{}://{url}", speech.scheme())).await?;
@@ -246,10 +246,10 @@ async fn the_default_port_is_the_same_origin_and_https_another(rig: &Rig) -> Res
 }
 
 async fn the_figures_are_exact_while_requests_wait(rig: &Rig) -> Result<()> {
-    for speech in Speech::ONE_AT_A_TIME {
+    for speech in rig.speeches(&Speech::ONE_AT_A_TIME) {
         let gate = Gate::new();
         let server = Server::replies_in(speech, [ok("").after(Until::Open(gate.clone()))]).await?;
-        let mut client = rig.client_for(&server, |host| host.connections_per_origin(2)).await?;
+        let mut client = rig.client_set(&server, |host| host.connections_per_origin(2)).await?;
         client.open(json!({"slots": 3})).await?;
         for name in ["a", "b", "c", "d"] {
             client.start(name, json!({"url": server.url("/")})).await?;
@@ -274,7 +274,7 @@ async fn the_figures_are_exact_while_requests_wait(rig: &Rig) -> Result<()> {
 }
 
 async fn the_figures_are_exact_when_all_has_ended(rig: &Rig) -> Result<()> {
-    for speech in Speech::ALL {
+    for speech in rig.speeches(&Speech::ALL) {
         let server = Server::routes_in(
             speech,
             [
@@ -284,7 +284,7 @@ async fn the_figures_are_exact_when_all_has_ended(rig: &Rig) -> Result<()> {
             ],
         )
         .await?;
-        let mut client = rig.client_for(&server, |host| host).await?;
+        let mut client = rig.client_for(&server).await?;
         for path in ["/ok", "/moved", "/busy", "/ok"] {
             client.get(server.url(path)).await?;
         }
@@ -302,9 +302,9 @@ async fn the_figures_are_exact_when_all_has_ended(rig: &Rig) -> Result<()> {
 async fn one_instance_shares_its_connections_among_all_it_sends(rig: &Rig) -> Result<()> {
     const REQUESTS: usize = 1600;
     const SLOTS: usize = 8;
-    for speech in Speech::ALL {
+    for speech in rig.speeches(&Speech::ALL) {
         let server = Server::answering_in(speech, |request| ok(&request.target)).await?;
-        let mut client = rig.client_for(&server, |host| host).await?;
+        let mut client = rig.client_for(&server).await?;
         client.open(json!({"slots": SLOTS})).await?;
         let targets: Vec<_> = (0..REQUESTS).map(|number| format!("/{number}")).collect();
         let requests = targets.iter().map(|target| json!({"url": server.url(target)})).collect();

@@ -37,6 +37,7 @@ cases! { "decode";
     "E18" a_head_with_a_coding_has_no_body;
     "E19" a_304_with_a_coding_has_no_body;
     "E20" bytes_one_by_one_are_decoded;
+    "E21" a_bomb_is_stopped_in_little_memory;
     "E22" a_bomb_on_the_way_is_not_decoded;
     "E23" a_read_gives_no_more_than_asked_for;
     "E24" decoding_can_be_off;
@@ -46,13 +47,13 @@ cases! { "decode";
 
 const TEXT: &str = "the text of the body, the text of the body, the text of the body";
 
-fn gzip(bytes: impl AsRef<[u8]>) -> Result<Vec<u8>> {
+pub(crate) fn gzip(bytes: impl AsRef<[u8]>) -> Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes.as_ref())?;
     Ok(encoder.finish()?)
 }
 
-fn zlib(bytes: impl AsRef<[u8]>) -> Result<Vec<u8>> {
+pub(crate) fn zlib(bytes: impl AsRef<[u8]>) -> Result<Vec<u8>> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes.as_ref())?;
     Ok(encoder.finish()?)
@@ -65,12 +66,12 @@ fn deflate(bytes: impl AsRef<[u8]>) -> Result<Vec<u8>> {
 }
 
 /// "hello brotli, hello brotli, hello brotli" as node's zlib encodes it.
-fn br() -> Result<Vec<u8>> {
+pub(crate) fn br() -> Result<Vec<u8>> {
     Ok(BASE64_STANDARD.decode("GycA+B0JNk50bySG12JlaHIahIWNTrKlvQVT8QDMDL8E")?)
 }
 
 /// "hello zstd, hello zstd, hello zstd" as the zstd command encodes it, with a checksum.
-fn zstd() -> Result<Vec<u8>> {
+pub(crate) fn zstd() -> Result<Vec<u8>> {
     Ok(BASE64_STANDARD.decode("KLUv/QRYlQAAYGhlbGxvIHpzdGQsIAEAV0oSgWMKYg==")?)
 }
 
@@ -258,6 +259,37 @@ async fn bytes_one_by_one_are_decoded(rig: &Rig) -> Result<()> {
         let reply = status(200).header("Content-Encoding", coding).chunks(chunks);
         decodes(rig, reply.pieces(6, Until::Passed(std::time::Duration::ZERO)), expected).await?;
     }
+    Ok(())
+}
+
+async fn a_bomb_is_stopped_in_little_memory(rig: &Rig) -> Result<()> {
+    const LIMIT: usize = 8 << 20;
+    // A gibibyte in a mebibyte.
+    let bomb = gzip(vec![0; 1 << 20])?.repeat(1024);
+    let server = Server::replies([coded("gzip", bomb)]).await?;
+    // Read piece by piece it takes no more than a piece, whatever the limit.
+    let mut client = rig.client().await?;
+    let before = client.memory();
+    let request = json!({"url": server.url("/"), "max_ratio": null, "max_body": LIMIT, "preload": null, "as": "r"});
+    client.send(request).await?;
+    let mut came = 0;
+    let error = loop {
+        let piece = client.op(json!({"op": "read", "handle": "r", "max": 65_536})).await;
+        if piece["ok"] != true {
+            break piece;
+        }
+        came += body(&piece)?.len();
+    };
+    same!(error["error"]["kind"], "too-large");
+    ensure!(came <= LIMIT, "{came} bytes of a body that may have {LIMIT}");
+    let took = client.memory() - before;
+    ensure!(took <= 1 << 20, "took {took} bytes to read a body");
+    // Collected it takes what it may decode to, and what a vector that doubles leaves behind.
+    let mut client = rig.client().await?;
+    let before = client.memory();
+    client.refused("too-large", json!({"url": server.url("/"), "max_ratio": null, "max_body": LIMIT})).await?;
+    let took = client.memory() - before;
+    ensure!(took <= 3 * LIMIT, "took {took} bytes to refuse a body beyond {LIMIT}");
     Ok(())
 }
 

@@ -30,6 +30,9 @@ cases! { "headers";
     "H18" accept_encoding_names_what_is_decoded;
     "H18b" an_own_accept_encoding_is_sent_as_it_is;
     "H19" a_request_leaves_no_trace_in_the_next;
+    "H20" a_cookie_is_not_kept;
+    "H21" a_body_does_not_wait_for_the_100_that_it_expects;
+    "H22" an_expectation_that_fails_is_delivered;
 }
 
 async fn repeated_response_headers_stay_apart_and_in_order(rig: &Rig) -> Result<()> {
@@ -193,7 +196,7 @@ async fn a_huge_response_head_is_a_typed_error(rig: &Rig) -> Result<()> {
     let server = Server::replies([ok("").header("X-A", "x".repeat(1 << 20)), ok("next")]).await?;
     let mut client = rig.client().await?;
     client.open(json!({"retry": "never"})).await?;
-    client.refused("too-large", json!({"url": server.url("/")})).await?;
+    client.refused(rig.told("too-large"), json!({"url": server.url("/")})).await?;
     same!(client.get(server.url("/")).await?["body"], "next");
     Ok(())
 }
@@ -206,7 +209,7 @@ async fn too_many_response_headers_are_a_typed_error(rig: &Rig) -> Result<()> {
     let server = Server::replies([reply, ok("next")]).await?;
     let mut client = rig.client().await?;
     client.open(json!({"retry": "never"})).await?;
-    client.refused("too-large", json!({"url": server.url("/")})).await?;
+    client.refused(rig.told("too-large"), json!({"url": server.url("/")})).await?;
     same!(client.get(server.url("/")).await?["body"], "next");
     Ok(())
 }
@@ -258,5 +261,40 @@ async fn a_request_leaves_no_trace_in_the_next(rig: &Rig) -> Result<()> {
     client.get(server.url("/")).await?;
     same!(server.request(1)?.header("x-a"), None);
     same!(server.request(1)?.header("content-type"), None);
+    Ok(())
+}
+
+async fn a_cookie_is_not_kept(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("").header("Set-Cookie", "a=1; Path=/")]).await?;
+    let mut client = rig.client().await?;
+    client.get(server.url("/")).await?;
+    client.get(server.url("/")).await?;
+    same!(server.request(1)?.header("cookie"), None);
+    Ok(())
+}
+
+async fn a_body_does_not_wait_for_the_100_that_it_expects(rig: &Rig) -> Result<()> {
+    // RFC 9110 section 10.1.1: a client that waits has to go on after a while, and one that does not wait is never wrong.
+    let server = Server::replies([ok("done"), ok("done").preceded_by("HTTP/1.1 100 Continue\r\n\r\n")]).await?;
+    let mut client = rig.client().await?;
+    let post =
+        json!({"method": "POST", "url": server.url("/"), "body": "content", "headers": [["Expect", "100-continue"]]});
+    for arrival in 0..2 {
+        same!(client.send(post.clone()).await?["body"], "done");
+        same!(server.request(arrival)?.header("expect"), Some("100-continue"));
+        same!(server.request(arrival)?.text(), "content");
+    }
+    Ok(())
+}
+
+async fn an_expectation_that_fails_is_delivered(rig: &Rig) -> Result<()> {
+    let server = Server::replies([status(417).body("not that").early(), ok("next")]).await?;
+    let mut client = rig.client().await?;
+    let fields = [["Expect", "100-continue"]];
+    let answer =
+        client.send(json!({"method": "POST", "url": server.url("/"), "body": "content", "headers": fields})).await?;
+    same!(answer["status"], 417);
+    same!(answer["body"], "not that");
+    same!(client.get(server.url("/")).await?["body"], "next");
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 mod connections;
 mod credentials;
-mod decode;
+pub(crate) mod decode;
 mod forms;
 mod framing;
 mod headers;
@@ -13,6 +13,7 @@ mod redirect;
 mod retry;
 mod reuse;
 mod safety;
+mod sweep;
 mod timeouts;
 mod url;
 
@@ -36,6 +37,7 @@ pub(crate) fn all() -> Vec<Case> {
         observability::cases(),
         limits::cases(),
         safety::cases(),
+        sweep::cases(),
     ]
     .concat()
 }

@@ -2,12 +2,15 @@
 //!
 //! Longer than most files: each row is a byte-for-byte promise.
 
+use std::fs::File;
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::case::{cases, same};
 use crate::client::base64;
-use crate::reply::{ok, status};
+use crate::reply::{ok, reset, status};
 use crate::rig::Rig;
 use crate::server::{Request, Server};
 
@@ -36,7 +39,9 @@ cases! { "multipart";
     "M22" a_part_of_unknown_length_makes_chunks;
     "M24" another_content_type_beside_a_form_is_refused;
     "M25" a_bad_type_of_a_part_is_refused;
+    "M27" a_file_of_100_mb_is_streamed_in_little_memory;
     "M28" a_streamed_file_is_sent_again_from_its_replay_buffer;
+    "M28b" a_streamed_file_beyond_its_replay_buffer_is_not_sent_again;
     "M30" a_post_without_a_body_has_a_length_of_zero;
     "M32" two_forms_have_two_boundaries;
 }
@@ -291,6 +296,69 @@ async fn a_streamed_file_is_sent_again_from_its_replay_buffer(rig: &Rig) -> Resu
     same!(rig.client().await?.send(form).await?["body"], "good");
     same!(server.request(0)?.text(), server.request(1)?.text());
     ensure!(server.request(1)?.text().contains("abcde"), "{}", server.request(1)?.text());
+    Ok(())
+}
+
+async fn a_file_of_100_mb_is_streamed_in_little_memory(rig: &Rig) -> Result<()> {
+    const SIZE: usize = 100_000_000;
+    let zeros = Zeros::of(SIZE)?;
+    let server = Server::replies([ok("got it")]).await?;
+    let mut client = rig.client().await?;
+    let before = client.memory();
+    let fields = json!([{"name": "f", "filename": "f", "file": zeros.0}]);
+    let form = json!({"method": "POST", "url": server.url("/"), "form": fields, "boundary": "B"});
+    same!(client.send(form).await?["body"], "got it");
+    let start = file("name=\"f\"; filename=\"f\"", "application/octet-stream", "").len() - "\r\n".len();
+    let length = start + SIZE + "\r\n".len() + END.len();
+    let body = server.request(0)?.body;
+    same!(server.request(0)?.header("content-length"), Some(length.to_string().as_str()));
+    same!(body.len(), length);
+    ensure!(body[start..start + SIZE].iter().all(|&byte| byte == 0), "the content differs");
+    let memory = client.memory();
+    // A mebibyte of it is the replay buffer.
+    ensure!(memory - before < 2 << 20, "the component took {before} bytes, and {memory} after it");
+    Ok(())
+}
+
+/// A file of zeros, gone when this is; as a hole it takes no room.
+struct Zeros(PathBuf);
+
+impl Zeros {
+    fn of(size: usize) -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("urlpool-zeros-{}-{size}", std::process::id()));
+        let zeros = Self(path);
+        let file = File::create(&zeros.0).with_context(|| zeros.0.display().to_string())?;
+        file.set_len(size as u64)?;
+        Ok(zeros)
+    }
+}
+
+impl Drop for Zeros {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system's own cleaning.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+async fn a_streamed_file_beyond_its_replay_buffer_is_not_sent_again(rig: &Rig) -> Result<()> {
+    let server = Server::routes([
+        ("/busy", vec![status(503).header("Retry-After", "0").body("busy"), ok("")]),
+        ("/reset", vec![reset(), ok("")]),
+    ])
+    .await?;
+    let mut client = rig.client().await?;
+    let chunk = "x".repeat(256 * 1024);
+    let form = |path: &str| {
+        let stream = json!({"chunks": vec![chunk.clone(); 6], "length": chunk.len() * 6});
+        json!({"method": "PUT", "url": server.url(path), "form": [{"name": "f", "filename": "f", "stream": stream}]})
+    };
+    let answer = client.send(form("/busy")).await?;
+    same!(answer["status"], 503);
+    same!(answer["body"], "busy");
+    ensure!(answer["not_retried_because"].is_string(), "no reason given: {answer}");
+    client.refused("not-replayable", form("/reset")).await?;
+    same!(server.log().count("/busy"), 1);
+    same!(server.log().count("/reset"), 1);
     Ok(())
 }
 

@@ -6,21 +6,21 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::Until;
-use crate::case::{cases, same};
+use crate::case::{cases, same, stock};
 use crate::client::{Client, headers, operation};
 use crate::reply::{Gate, ok, raw, reset, stall, status};
 use crate::rig::Rig;
 use crate::server::Server;
 
 cases! { "observability";
-    "O1" a_trace_tells_each_moment_in_order;
+    "O1" a_trace_tells_each_moment_in_order, not on stock: stock::COUNTS_NOTHING;
     "O1b" a_trace_tells_each_attempt_of_a_retry;
     "O1c" a_trace_tells_each_hop;
     "O1d" a_trace_grows_while_the_call_goes_on;
     "O2" what_begins_in_a_trace_ends_also_on_failure;
     "O3" the_times_of_a_trace_add_up;
     "O4" secrets_show_neither_in_errors_nor_in_histories;
-    "O5" figures_only_grow;
+    "O5" figures_only_grow, not on stock: stock::COUNTS_NOTHING;
     "O6" each_attempt_is_a_span_of_its_trace_on_request;
 }
 
@@ -147,7 +147,7 @@ async fn what_begins_in_a_trace_ends_also_on_failure(rig: &Rig) -> Result<()> {
     .await?;
     let mut client = rig.client().await?;
     let no_retry = |path: &str| json!({"url": server.url(path), "retry": "never", "timeouts": {"total": "200ms"}});
-    for (kind, path) in [("interrupted", "/reset"), ("bad-redirect", "/bad"), ("timed-out", "/silent")] {
+    for (kind, path) in [(rig.told("interrupted"), "/reset"), ("bad-redirect", "/bad"), ("timed-out", "/silent")] {
         let error = client.refused(kind, no_retry(path)).await?;
         check(&error["trace"])?;
         same!(words(&error["trace"]).last().map(String::as_str), Some("failed"), path);
@@ -192,7 +192,7 @@ async fn secrets_show_neither_in_errors_nor_in_histories(rig: &Rig) -> Result<()
     let url = server.url("/?q=1&api_key=SECRET1").replace("http://", "http://ann:SECRET2@");
     let error = client
         .refused(
-            "interrupted",
+            rig.told("interrupted"),
             json!({
                 "url": url,
                 "headers": [["Cookie", "SECRET3"], ["X-Other", "SECRET6"]],

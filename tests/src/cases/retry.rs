@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::case::{cases, same};
+use crate::case::{cases, same, stock};
 use crate::client::{Client, delays, history};
 use crate::ports::Refused;
 use crate::reply::{Reply, ok, raw, redirect, reset, stall, status};
@@ -39,12 +39,14 @@ cases! { "retry";
     "R20" jitter_stays_in_its_bounds_and_follows_the_seed;
     "R21" backoff_begins_anew_after_a_redirect;
     "R23" statuses_are_not_retried_by_default;
+    "R24" statuses_about_the_connection_are_retried_by_list;
+    "R26" a_listed_408_is_retried_within_the_limits;
     "R27" a_body_is_sent_again_from_its_start;
     "R28" a_stream_is_sent_again_from_its_replay_buffer;
     "R30" a_stream_that_nobody_read_may_follow_a_refused_connection;
     "R31" a_stream_beyond_the_replay_buffer_is_not_sent_again;
     "R32" a_retried_chunked_body_stays_chunked;
-    "R33" a_failed_attempt_is_drained_and_its_connection_reused;
+    "R33" a_failed_attempt_is_drained_and_its_connection_reused, not on stock: stock::KEEPS_NONE;
     "R34" a_drain_that_fails_keeps_no_slot;
     "R35" the_history_tells_what_each_attempt_came_to;
     "R36" dropping_a_call_ends_its_backoff;
@@ -100,7 +102,7 @@ async fn never_gives_the_first_outcome_as_it_is(rig: &Rig) -> Result<()> {
     client.open(json!({"retry": "never", "redirect": "never"})).await?;
     same!(client.get(server.url("/busy")).await?["status"], 503);
     same!(client.get(server.url("/moved")).await?["status"], 302);
-    let error = client.refused("interrupted", json!({"url": server.url("/reset")})).await?;
+    let error = client.refused(rig.told("interrupted"), json!({"url": server.url("/reset")})).await?;
     same!(history(&error), [""; 0]);
     for path in ["/busy", "/reset", "/moved"] {
         same!(server.log().count(path), 1);
@@ -146,7 +148,7 @@ async fn a_read_limit_of_zero_makes_one_attempt(rig: &Rig) -> Result<()> {
     let server = Server::replies([raw("HTTP/1.1 200 OK\r\nContent-").reset(), ok("")]).await?;
     let mut client = rig.client().await?;
     client.open(json!({"retry": {"read": 0}})).await?;
-    let error = client.refused("interrupted", json!({"url": server.url("/")})).await?;
+    let error = client.refused(rig.told("interrupted"), json!({"url": server.url("/")})).await?;
     same!(history(&error), [""; 0]);
     same!(server.arrivals(), 1);
     Ok(())
@@ -398,6 +400,27 @@ async fn statuses_are_not_retried_by_default(rig: &Rig) -> Result<()> {
         same!(answer["status"], code);
         same!(server.arrivals(), 1);
     }
+    Ok(())
+}
+
+async fn statuses_about_the_connection_are_retried_by_list(rig: &Rig) -> Result<()> {
+    for code in [408, 421, 425] {
+        let server = Server::replies([status(code).close(), ok("good")]).await?;
+        let retry = json!({"statuses": [code], "backoff": "1ms"});
+        let answer = rig.client().await?.send(json!({"url": server.url("/"), "retry": retry})).await?;
+        same!(answer["body"], "good", code);
+        same!(history(&answer), [format!("retry {code}")], code);
+    }
+    Ok(())
+}
+
+async fn a_listed_408_is_retried_within_the_limits(rig: &Rig) -> Result<()> {
+    let server = Server::replies([status(408).header("Connection", "close").close()]).await?;
+    let retry = json!({"statuses": [408], "limit": 4, "status": 2, "backoff": "1ms"});
+    let answer = rig.client().await?.send(json!({"url": server.url("/"), "retry": retry})).await?;
+    same!(answer["status"], 408);
+    same!(history(&answer).len(), 2);
+    same!(server.arrivals(), 3);
     Ok(())
 }
 

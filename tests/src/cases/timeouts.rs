@@ -148,7 +148,7 @@ async fn a_request_replaces_the_limits_of_its_pool(rig: &Rig) -> Result<()> {
     // On the connection of the first, with limits of its own.
     let patient = json!({"url": server.url("/"), "timeouts": {"first_byte": "5s"}});
     same!(client.send(patient).await?["body"], "late");
-    same!(server.connections(), 1);
+    rig.accepted(&server, 1)?;
     let error = client.refused("timed-out", json!({"url": server.url("/")})).await?;
     same!(error["limit_ms"].as_f64(), Some(50.0));
     Ok(())

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::case::{cases, same};
+use crate::case::{cases, same, stock};
 use crate::reply::ok;
 use crate::rig::Rig;
 use crate::server::Server;
@@ -18,9 +18,17 @@ cases! { "url";
     "U6" line_breaks_never_reach_the_wire;
     "U7" dot_segments_are_removed;
     "U8" an_empty_path_is_a_slash;
-    "U9" a_host_beyond_ascii_is_sent_as_its_a_label;
+    "U9" a_host_beyond_ascii_is_sent_as_its_a_label, not on stock: stock::NO_SETTINGS;
     "U10" a_url_without_a_scheme_says_so;
     "U11" connect_and_nonsense_methods_are_refused;
+    "U12" a_backslash_hides_no_host;
+    "U13" every_way_to_write_an_address_is_that_address;
+    "U14" other_schemes_are_refused;
+    "U15" what_a_path_or_query_cannot_hold_is_encoded;
+    "U16" a_final_dot_is_part_of_a_name, not on stock: stock::NO_SETTINGS;
+    "U17" empty_userinfo_makes_no_credentials;
+    "U18" an_own_authorization_wins_over_userinfo;
+    "U19" space_around_a_url_is_no_part_of_it;
 }
 
 async fn userinfo_becomes_basic_credentials_and_is_shown_nowhere(rig: &Rig) -> Result<()> {
@@ -148,5 +156,132 @@ async fn connect_and_nonsense_methods_are_refused(rig: &Rig) -> Result<()> {
     same!(server.connections(), 0);
     client.send(json!({"method": "M-SEARCH", "url": server.url("/")})).await?;
     same!(server.request(0)?.method, "M-SEARCH");
+    Ok(())
+}
+
+async fn a_backslash_hides_no_host(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("")]).await?;
+    let mut client = rig.client().await?;
+    // The standard of URLs reads it as a slash; others take what is before the @ for userinfo, and go to b.test.
+    for (rest, expected) in
+        [("\\@b.test/", "/@b.test/"), ("/\\b.test/x", "//b.test/x"), ("\\x", "/x"), ("?\\@b.test/", "/?%5C@b.test/")]
+    {
+        client.get(format!("http://127.0.0.1:{}{rest}", server.port())).await?;
+        let requests = server.requests();
+        let request = &requests[requests.len() - 1];
+        same!(request.target, expected, rest);
+        same!(request.header("authorization"), None, rest);
+        same!(request.header("host"), Some(format!("127.0.0.1:{}", server.port()).as_str()), rest);
+    }
+    Ok(())
+}
+
+async fn every_way_to_write_an_address_is_that_address(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("")]).await?;
+    let mut client = rig.client().await?;
+    let expected = format!("127.0.0.1:{}", server.port());
+    let ways = [
+        "0x7f.1",
+        "2130706433",
+        "017700000001",
+        "127.1",
+        "%31%32%37.0.0.1",
+        "\u{ff11}\u{ff12}\u{ff17}.0.0.1",
+        "127.0.0.1.",
+    ];
+    for host in ways {
+        client.get(format!("http://{host}:{}/", server.port())).await?;
+        same!(
+            server.requests().last().and_then(|request| request.header("host").map(str::to_owned)),
+            Some(expected.clone()),
+            host
+        );
+    }
+    same!(client.pool().await?["origins"], 1);
+    for host in ["256.0.0.1", "127.0.0.0x100", "4294967296", "0x100000000", "1.2.3.09"] {
+        client.refused("invalid-request", json!({"url": format!("http://{host}/")})).await?;
+    }
+    Ok(())
+}
+
+async fn other_schemes_are_refused(rig: &Rig) -> Result<()> {
+    let mut client = rig.client().await?;
+    for url in [
+        "ftp://a.test/",
+        "file:///etc/passwd",
+        "ws://a.test/",
+        "data:,x",
+        "javascript:alert(1)",
+        "urn:a:b",
+        "mailto:a@a.test",
+        "httpx://a.test/",
+        "http+unix://a/",
+    ] {
+        let error = client.refused("invalid-request", json!({"url": url})).await?;
+        ensure!(error["message"].as_str().is_some_and(|text| text.contains("scheme")), "{url}: {error}");
+    }
+    same!(client.pool().await?["attempts"], 0);
+    Ok(())
+}
+
+async fn what_a_path_or_query_cannot_hold_is_encoded(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("")]).await?;
+    let mut client = rig.client().await?;
+    for (path, expected) in [
+        ("/a b\"<>`{}^|", "/a%20b%22%3C%3E%60%7B%7D%5E%7C"),
+        ("/\u{fc}/\u{1f600}", "/%C3%BC/%F0%9F%98%80"),
+        ("/?a b\"<>'", "/?a%20b%22%3C%3E%27"),
+        ("/?\u{fc}", "/?%C3%BC"),
+        ("/a;b,c:d@e!$&'()*+=~", "/a;b,c:d@e!$&'()*+=~"),
+        ("/[x]", "/[x]"),
+        ("/?a=b?c/d", "/?a=b?c/d"),
+    ] {
+        client.get(server.url(path)).await?;
+        same!(server.requests().last().map(|request| request.target.clone()), Some(expected.to_owned()), path);
+    }
+    Ok(())
+}
+
+async fn a_final_dot_is_part_of_a_name(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("")]).await?;
+    let mut client = rig.client_resolving("a.test.", &server).await?;
+    client.get("http://a.test./".to_owned()).await?;
+    same!(server.request(0)?.header("host"), Some("a.test."));
+    // The name without it is another one, which this resolver does not know.
+    client.refused("connect", json!({"url": "http://a.test/", "retry": "never"})).await?;
+    same!(client.pool().await?["origins"], 2);
+    Ok(())
+}
+
+async fn empty_userinfo_makes_no_credentials(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("")]).await?;
+    let mut client = rig.client().await?;
+    for (userinfo, expected) in [("", None), (":", None), (":pw", Some("Basic OnB3"))] {
+        client.get(format!("http://{userinfo}@127.0.0.1:{}/", server.port())).await?;
+        let requests = server.requests();
+        same!(requests[requests.len() - 1].header("authorization"), expected, userinfo);
+    }
+    Ok(())
+}
+
+async fn an_own_authorization_wins_over_userinfo(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("")]).await?;
+    let url = format!("http://user:pass@127.0.0.1:{}/", server.port());
+    rig.client().await?.send(json!({"url": url, "headers": [["Authorization", "Own x"]]})).await?;
+    same!(server.request(0)?.all("authorization"), ["Own x"]);
+    Ok(())
+}
+
+async fn space_around_a_url_is_no_part_of_it(rig: &Rig) -> Result<()> {
+    let server = Server::replies([ok("")]).await?;
+    let url = format!("  {} ", server.url("/x"));
+    let mut client = rig.client().await?;
+    let answer = client.get(url).await?;
+    same!(server.request(0)?.target, "/x");
+    same!(answer["url"], server.url("/x"));
+    // Browsers drop line breaks and tabs as well; here they are refused, since nobody means them.
+    for url in [format!("\t{}", server.url("/x")), format!("{}\r\n", server.url("/x"))] {
+        client.refused("invalid-request", json!({"url": url})).await?;
+    }
     Ok(())
 }
