@@ -203,7 +203,7 @@ fn script(speech: Speech, shared: Shared) -> impl FnMut(&Request) -> Reply + Sen
             goods += 1;
             // Every other run meets a fresh connection.
             return match speech {
-                _ if goods % 2 == 0 => ok(GOOD),
+                _ if goods.is_multiple_of(2) => ok(GOOD),
                 Speech::Http1 | Speech::Http1Tls => ok(GOOD).header("Connection", "close").close(),
                 // It has no such field.
                 Speech::Http2Tls => ok(GOOD).close(),
