@@ -3,6 +3,8 @@
 //! libFuzzer needs what LLVM inserts to see what an input reaches. Those flags are stable, unlike the sanitizers that
 //! `cargo fuzz` adds by default, and which would find little in code without `unsafe`. So any toolchain does, with a compiler of
 //! C++ for libFuzzer itself.
+//!
+//! Longer than 400 lines by its tests.
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};

@@ -1,4 +1,6 @@
 //! Why a call brought no usable response, and what is told of its course.
+//!
+//! Longer than 400 lines, since half of it are the kinds and moments of the interface, as plain values.
 
 use std::fmt;
 use std::io;

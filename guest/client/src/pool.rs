@@ -1,4 +1,6 @@
 //! The pool: settings, requests, and many of them at a time.
+//!
+//! Longer than 400 lines, since builder, pool and pending request stand beside each other, with an example at each method.
 
 use std::fmt;
 use std::rc::Rc;

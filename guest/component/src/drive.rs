@@ -3,6 +3,8 @@
 //! The state is the component's, not a pool's, so that whoever blocks keeps
 //! everybody moving. A component instance is entered by one call at a time, so
 //! nothing here is entered twice.
+//!
+//! Longer than 400 lines, since the loop and the calls that enter it share its state.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

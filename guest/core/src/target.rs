@@ -1,4 +1,6 @@
 //! URLs: parsing, joining, the query, and the userinfo that must not travel with them.
+//!
+//! Longer than 400 lines, since what is refused, escaped or hidden in a URL is decided here alone.
 
 use std::fmt;
 

@@ -1,4 +1,6 @@
 //! Undoing `Content-Encoding`, with every coding built in.
+//!
+//! Longer than 400 lines: each coding has its facts, and the lists of them.
 #![cfg(all(feature = "gzip", feature = "deflate", feature = "br", feature = "zstd"))]
 
 use std::io::Write;

@@ -1,4 +1,6 @@
 //! A handler, and the instances of it that requests are given to.
+//!
+//! Longer than 400 lines, since the settings of a server stand beside what it does with them.
 
 use super::fault::Fault;
 use super::figures::Served;

@@ -1,4 +1,6 @@
 //! One call, what the server and its reader do, and what has to hold of it after each step.
+//!
+//! Longer than 400 lines, since all that has to hold is checked in one place.
 
 use std::time::Duration;
 
