@@ -164,6 +164,11 @@ impl Connections {
         self.change(|state, effects| state.book.capacity(id, streams, Instant::now().into_std(), effects));
     }
 
+    /// The peer of a connection that was in doubt is there.
+    pub(crate) fn trust(self: &Arc<Self>, id: u64) {
+        self.change(|state, effects| state.book.trust(id, Instant::now().into_std(), effects));
+    }
+
     /// Changes the book and carries out what follows from it.
     pub(crate) fn change(self: &Arc<Self>, change: impl FnOnce(&mut State, &mut Effects)) {
         let mut effects = Vec::new();

@@ -139,6 +139,8 @@ struct Open<C> {
     promised: Option<Duration>,
     /// Since when it is idle, in the order of all, and when to close it and why.
     rest: Option<(u64, Instant, Close)>,
+    /// Whether it gets no more requests until its peer is known to be there.
+    doubted: bool,
     /// Why it gets no more requests; it is closed with the end of those it has.
     retired: Option<Close>,
 }
@@ -245,6 +247,7 @@ impl<K: Place, C: Clone> Book<K, C> {
             until,
             promised: None,
             rest: None,
+            doubted: false,
             retired: None,
         });
         if let Some(origin) = self.origins.get_mut(&key) {
@@ -265,6 +268,24 @@ impl<K: Place, C: Clone> Book<K, C> {
         };
         open.capacity = capacity;
         self.cover(id, Cover::None);
+        self.offer(id, now, effects);
+        self.settle_at(id, effects);
+    }
+
+    /// The peer of this connection may be gone: it gets no more requests until that is known.
+    pub(crate) fn doubt(&mut self, id: Id) {
+        if let Some(open) = self.open_of(id) {
+            open.doubted = true;
+        }
+        self.unlist(id);
+    }
+
+    /// The peer of this connection is there.
+    pub(crate) fn trust(&mut self, id: Id, now: Instant, effects: &mut Vec<Effect<C>>) {
+        let Some(open) = self.open_of(id) else {
+            return;
+        };
+        open.doubted = false;
         self.offer(id, now, effects);
         self.settle_at(id, effects);
     }
@@ -548,7 +569,7 @@ impl<K: Place, C: Clone> Book<K, C> {
             effects.push(Effect::Open(ticket, id));
         }
         while self.lack > self.closing {
-            // It never belongs to the origin of whoever waits: that one would have been served with it.
+            // It never belongs to the origin of whoever waits, unless it is in doubt: that one would have been served with it.
             let Some((_, id)) = self.idle.first().copied() else {
                 return;
             };
@@ -642,7 +663,7 @@ impl<K: Place, C: Clone> Book<K, C> {
 
 impl<C> Open<C> {
     fn has_room(&self) -> bool {
-        self.streams < self.capacity && self.more > 0 && self.retired.is_none()
+        self.streams < self.capacity && self.more > 0 && !self.doubted && self.retired.is_none()
     }
 }
 

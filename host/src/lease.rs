@@ -18,6 +18,7 @@ use crate::upload::Upload;
 use crate::wire::{READ_BUFFER, Traffic, Wire};
 use futures::future::{BoxFuture, FutureExt};
 use futures::task::noop_waker_ref;
+use h2::{Ping, PingPong};
 use http::Version;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -65,8 +66,10 @@ pub(crate) struct Connection {
     /// Where its driver runs, and so everything else that is done about it.
     runtime: Handle,
     ended: Arc<AtomicBool>,
-    /// When the first request went out that nothing has come after, and what had been read then.
-    asked: Mutex<Option<(Instant, u64)>>,
+    /// Whether it was never asked for anything.
+    fresh: AtomicBool,
+    /// When the first request went out that nothing has come after.
+    asked: Mutex<Option<Instant>>,
     /// What moves its bytes, until that is started.
     driver: Mutex<Option<BoxFuture<'static, ()>>>,
     /// Dropped with the connection, which tells the driver to end.
@@ -76,7 +79,7 @@ pub(crate) struct Connection {
 enum Speaks {
     /// One request at a time; None while it has one.
     Http1(Mutex<Option<SendRequest<Upload>>>),
-    Http2(http2::Sender),
+    Http2(http2::Sender, Mutex<Option<PingPong>>),
 }
 
 impl Connection {
@@ -93,11 +96,10 @@ impl Connection {
     /// Begins to speak HTTP/2 over an open socket.
     pub(crate) async fn http2(wire: Wire, key: Key, permit: Arc<Permit>) -> Result<Self, h2::Error> {
         let traffic = wire.traffic();
-        let (sender, driver) = http2::handshake(wire).await?;
-        let probe = sender.clone();
-        Ok(Self::driven(Speaks::Http2(sender), key, traffic, None, permit, |closed, leave| {
-            drive_shared(probe, driver, closed, leave)
-        }))
+        let (sender, mut driver) = http2::handshake(wire).await?;
+        let state = sender.clone();
+        let speaks = Speaks::Http2(sender, Mutex::new(driver.ping_pong()));
+        Ok(Self::driven(speaks, key, traffic, None, permit, |closed, leave| drive_shared(state, driver, closed, leave)))
     }
 
     fn driven<F>(
@@ -116,13 +118,13 @@ impl Connection {
         let ended = Arc::new(AtomicBool::new(false));
         let leave = Leave { permit: Arc::clone(&permit), ended: Arc::clone(&ended) };
         let driver = Mutex::new(Some(drive(closed, leave).boxed()));
-        let asked = Mutex::new(None);
-        Self { key, speaks, traffic, forward, permit, runtime, ended, asked, driver, _open: open }
+        let (fresh, asked) = (AtomicBool::new(true), Mutex::new(None));
+        Self { key, speaks, traffic, forward, permit, runtime, ended, fresh, asked, driver, _open: open }
     }
 
     /// Begins to move bytes. Before the connection is in the book, what its driver has to say would be lost.
     pub(crate) fn start(&self) {
-        if let Some(driver) = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(driver) = lock(&self.driver).take() {
             let _driving = self.runtime.spawn(driver);
         }
     }
@@ -131,31 +133,60 @@ impl Connection {
     pub(crate) fn usable(&self) -> bool {
         let open = !self.ended.load(Ordering::Acquire) && !self.traffic.deaf();
         open && match &self.speaks {
-            Speaks::Http1(sender) => {
-                lock(sender).as_ref().is_some_and(|sender| sender.is_ready() && !sender.is_closed())
-            }
-            Speaks::Http2(_) => true,
+            Speaks::Http1(sender) => lock(sender).as_ref().is_some_and(|sender| self.takes_requests(sender)),
+            Speaks::Http2(..) => true,
         }
+    }
+
+    /// Whether hyper takes a request. Of one that was just opened it does before its driver has run for the first time, although it
+    /// does not call that ready.
+    fn takes_requests(&self, sender: &SendRequest<Upload>) -> bool {
+        !sender.is_closed() && (sender.is_ready() || self.fresh.load(Ordering::Acquire))
     }
 
     /// A request goes out.
     fn ask(&self) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = self.traffic.read();
-        if asked.is_none_or(|(_, before)| before != read) {
-            *asked = Some((Instant::now(), read));
+        self.fresh.store(false, Ordering::Release);
+        let mut asked = lock(&self.asked);
+        if asked.is_none_or(|asked| self.traffic.heard().is_some_and(|heard| heard > asked)) {
+            *asked = Some(Instant::now());
         }
     }
 
-    /// Whether nothing at all has come for a while although something was asked for.
+    /// Whether nothing has come for a while, neither a first byte nor another one, although something was asked for.
     fn silent(&self) -> bool {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.is_some_and(|(since, before)| before == self.traffic.read() && since.elapsed() >= SILENCE)
+        let asked = *lock(&self.asked);
+        asked.max(self.traffic.heard()).is_some_and(|since| since.elapsed() >= SILENCE)
+    }
+
+    /// Gives it no more requests until its peer has answered a ping, and closes it if that does not come.
+    fn probe(self: &Arc<Self>, connections: &Arc<Connections>) {
+        connections.change(|state, _| state.book.doubt(self.id()));
+        let Speaks::Http2(_, ping) = &self.speaks else {
+            return;
+        };
+        // None: an answer is waited for already.
+        let Some(mut ping) = lock(ping).take() else {
+            return;
+        };
+        let (connection, connections) = (Arc::downgrade(self), Arc::downgrade(connections));
+        let _probing = self.runtime.spawn(async move {
+            let answer = timeout(SILENCE, ping.ping(Ping::opaque())).await;
+            let (Some(connection), Some(connections)) = (connection.upgrade(), connections.upgrade()) else {
+                return;
+            };
+            if let (Ok(Ok(_)), Speaks::Http2(_, place)) = (answer, &connection.speaks) {
+                *lock(place) = Some(ping);
+                connections.trust(connection.id());
+            } else {
+                connections.change(|state, effects| state.book.hung_up(connection.id(), Close::TimedOut, effects));
+            }
+        });
     }
 
     /// Whether others use it at the same time.
     pub(crate) fn shared(&self) -> bool {
-        matches!(self.speaks, Speaks::Http2(_))
+        matches!(self.speaks, Speaks::Http2(..))
     }
 
     pub(crate) fn id(&self) -> Id {
@@ -195,7 +226,7 @@ impl Lease {
     pub(crate) fn new(connection: Arc<Connection>, connections: Weak<Connections>) -> Self {
         let http1 = match &connection.speaks {
             Speaks::Http1(sender) => lock(sender).take(),
-            Speaks::Http2(_) => None,
+            Speaks::Http2(..) => None,
         };
         Self { connection: Some(connection), http1, connections, used: false }
     }
@@ -207,7 +238,7 @@ impl Lease {
         connection.ask();
         match &connection.speaks {
             Speaks::Http1(_) => self.http1.as_mut().map(Sender::Http1),
-            Speaks::Http2(sender) => Some(Sender::Http2(sender.clone())),
+            Speaks::Http2(sender, _) => Some(Sender::Http2(sender.clone())),
         }
     }
 
@@ -337,10 +368,11 @@ impl Lease {
         };
         if !connection.shared() {
             connections.change(|state, effects| state.book.discard(connection.id(), reason, effects));
-        } else if connection.silent() {
-            // It may be dead, and then whatever is asked on it next would wait for nothing.
-            connections.change(|state, effects| state.book.discard(connection.id(), Close::TimedOut, effects));
         } else {
+            if connection.silent() {
+                // It may be dead, and then whatever is asked on it next would wait for nothing.
+                connection.probe(&connections);
+            }
             connections.keep(&connection, Hint::default());
         }
     }
@@ -348,7 +380,11 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.used || self.http1.as_ref().is_some_and(|sender| !sender.is_ready()) {
+        let fit = match (&self.connection, &self.http1) {
+            (Some(connection), Some(sender)) => connection.takes_requests(sender),
+            _ => true,
+        };
+        if self.used || !fit {
             self.end(Close::Cancelled);
         } else {
             let unused = Lease {
@@ -450,15 +486,15 @@ async fn drive_shared(mut sender: http2::Sender, driver: http2::Driver, closed: 
     }
 }
 
-fn lock(sender: &Mutex<Option<SendRequest<Upload>>>) -> MutexGuard<'_, Option<SendRequest<Upload>>> {
-    sender.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long hyper may take from the end of a body to being ready again. It takes one turn of its task.
 const UNREADY: Duration = Duration::from_secs(1);
 
-/// How long a shared connection may say nothing at all and still get requests, once one was given up. A guest that gives up sooner
-/// may only have changed its mind.
+/// How long a shared connection may say nothing and still get requests, once one was given up, and how long the answer to a ping
+/// may take then. A guest that gives up sooner may only have changed its mind.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// How long a connection that is not kept may take to say goodbye.

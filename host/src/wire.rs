@@ -5,9 +5,10 @@ use crate::proxy::Forward;
 use http::Version;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -35,6 +36,8 @@ pub(crate) struct Traffic {
     totals: Arc<Totals>,
     read: AtomicU64,
     written: AtomicU64,
+    /// When bytes came last.
+    heard: Mutex<Option<Instant>>,
     /// Bytes read up to here belong to earlier responses, or to interim ones.
     settled: AtomicU64,
     /// What had been read when the request at hand began.
@@ -50,6 +53,17 @@ impl Traffic {
 
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// When bytes came last, whatever they belong to. None: never yet.
+    pub(crate) fn heard(&self) -> Option<Instant> {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear(&self, bytes: u64) {
+        self.read.fetch_add(bytes, Ordering::Relaxed);
+        self.totals.read.fetch_add(bytes, Ordering::Relaxed);
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// A request begins: what was read so far is no part of the response to it.
@@ -148,8 +162,9 @@ impl AsyncRead for Wire {
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         };
         let bytes = buffer.filled().len() - before;
-        self.traffic.read.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.traffic.totals.read.fetch_add(bytes as u64, Ordering::Relaxed);
+        if bytes > 0 {
+            self.traffic.hear(bytes as u64);
+        }
         result
     }
 }

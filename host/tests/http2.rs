@@ -374,26 +374,59 @@ async fn a_request_that_is_given_up_keeps_the_connection() {
 
 /// The next request went out on it before, and waited for an answer until its own limit passed.
 #[tokio::test]
-async fn a_connection_that_has_said_nothing_for_a_while_gets_no_more_requests() {
-    for over in BOTH {
+async fn a_connection_whose_peer_is_gone_gets_no_more_requests() {
+    for half in [false, true] {
+        let server = Server::start(move |peer, number| async move {
+            let mut frames = Frames::greet(peer).await.unwrap();
+            let first = frames.request().await.unwrap();
+            frames.answer(first.stream, "ok").await;
+            if number == 0 {
+                let second = frames.request().await.unwrap();
+                if half {
+                    frames.begin(second.stream, "half").await;
+                }
+                // From here on not even pings are answered.
+                std::future::pending::<()>().await;
+            }
+            frames.closed().await;
+        })
+        .await;
+        let host = prior().build().unwrap();
+        assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "ok");
+        given_up_late(&host, server.uri("/"), server.until(|server| server.requests() == 2)).await;
+        assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "ok", "half: {half}");
+        until(&host, |stats| stats.discarded == [("timed-out", 1)].into()).await;
+        assert_eq!(server.accepted(), 2, "half: {half}");
+    }
+}
+
+/// It costs the round trip of a ping, not a connection.
+#[tokio::test]
+async fn a_connection_whose_peer_is_there_is_kept_although_a_request_on_it_took_too_long() {
+    for (over, path) in BOTH.into_iter().flat_map(|over| [(over, "/silent"), (over, "/half")]) {
         let server = H2::start(over, |mut call: Call| async move {
             match call.head.uri.path() {
                 "/silent" => drop(call.given_up().await),
+                "/half" => drop(given_up(&mut call.begin("half")).await),
                 _ => call.answer("ok"),
             }
         })
         .await;
-        let host = server.host();
-        assert_eq!(fetch(&host, server.uri("/")).await.unwrap(), "ok");
-        let asked = spawned(&host, server.uri("/silent"));
-        server.until(|log| log.requests() == 2).await;
-        tokio::time::sleep(Duration::from_millis(1100)).await;
-        asked.abort();
-        assert!(asked.await.unwrap_err().is_cancelled());
-        assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "ok", "{over:?}");
-        let stats = host.stats();
-        assert_eq!((server.accepted(), &stats.discarded), (2, &[("timed-out", 1)].into()), "{over:?}");
+        let host = server.builder().connections_per_origin(1).build().unwrap();
+        assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "ok");
+        given_up_late(&host, server.uri(path), server.until(|log| log.requests() == 2)).await;
+        assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "ok", "{over:?} {path}");
+        assert_eq!((server.accepted(), host.stats().discarded.len()), (1, 0), "{over:?} {path}");
     }
+}
+
+/// Sends a request and gives it up once its connection has said nothing for longer than a second.
+async fn given_up_late(host: &Host, uri: String, arrived: impl Future<Output = ()>) {
+    let asked = spawned(host, uri);
+    arrived.await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    asked.abort();
+    assert!(asked.await.unwrap_err().is_cancelled());
 }
 
 #[tokio::test]

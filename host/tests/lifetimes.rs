@@ -263,6 +263,19 @@ async fn connections_are_opened_ahead_of_requests() {
     assert_eq!(server.accepted(), 3);
 }
 
+/// Even before the task that moves its bytes has run.
+#[tokio::test]
+async fn a_connection_opened_ahead_serves_at_once() {
+    let server = Server::always(OK).await;
+    let host = host();
+    for round in 1..=3 {
+        assert_eq!(within(host.warm(&server.uri("/"), 1)).await, Ok(1));
+        // On this runtime of one thread nothing else runs until a request waits.
+        assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "ok");
+        assert_eq!((host.stats().opened, host.stats().discarded.len()), (round, 0));
+    }
+}
+
 #[tokio::test]
 async fn no_more_connections_are_opened_ahead_than_may_be_live() {
     let (one, two) = (Server::always(OK).await, Server::always(OK).await);

@@ -451,6 +451,47 @@ fn what_a_peer_says_of_an_idle_connection_keeps_it_idle() {
     assert_eq!(rig.book.idle(), 1);
 }
 
+#[test]
+fn a_connection_in_doubt_gets_no_requests_until_its_peer_is_known_to_be_there() {
+    let mut rig = rig(2, 2);
+    let a = rig.share('A', 5);
+    rig.book.doubt(a);
+    assert_eq!(rig.put_back(a, 0), []);
+    let Take::Open(b) = rig.take('A', 0) else {
+        panic!("the one in doubt was used");
+    };
+    rig.book.trust(a, rig.start, &mut rig.effects);
+    assert_eq!(rig.take('A', 0), Take::Reuse(a, ()));
+    rig.book.freed(b, &mut rig.effects);
+    assert_eq!(rig.changes(), []);
+}
+
+/// At a limit there is nothing else to do than to wait for what the one in doubt turns out to be.
+#[test]
+fn whoever_waits_for_a_connection_in_doubt_gets_it_or_its_slot() {
+    for answered in [true, false] {
+        let mut rig = rig(1, 1);
+        let a = rig.share('A', 5);
+        assert_eq!(rig.take('A', 0), Take::Reuse(a, ()));
+        rig.book.doubt(a);
+        assert_eq!(rig.put_back(a, 0), []);
+        let Take::Wait(ticket) = rig.take('A', 0) else {
+            panic!("the one in doubt was used, or a limit passed");
+        };
+        if answered {
+            rig.book.trust(a, rig.start, &mut rig.effects);
+            assert_eq!(rig.changes(), [Effect::Reuse(ticket, a, ())]);
+            continue;
+        }
+        rig.book.hung_up(a, Close::TimedOut, &mut rig.effects);
+        assert_eq!(rig.changes(), []);
+        // What it carries may still end well.
+        assert_eq!(rig.put_back(a, 0), [Effect::Close((), Close::TimedOut)]);
+        rig.book.freed(a, &mut rig.effects);
+        assert!(matches!(rig.changes()[..], [Effect::Open(granted, _)] if granted == ticket));
+    }
+}
+
 /// Every count of the book is what counting anew gives, and no limit is passed, whatever happens in whatever order.
 #[test]
 fn the_counts_hold_in_any_order_of_events() {
@@ -495,7 +536,7 @@ fn the_counts_hold_in_any_order_of_events() {
                     let id = carrying.swap_remove(dice.roll(carrying.len()));
                     let hint = Hint { timeout: (dice.roll(4) == 0).then_some(Duration::from_secs(2)), more: None };
                     let now = rig.at(second);
-                    match dice.roll(5) {
+                    match dice.roll(6) {
                         0 => rig.book.discard(id, Close::Failed, &mut rig.effects),
                         1 => {
                             rig.book.returning(id);
@@ -505,6 +546,14 @@ fn the_counts_hold_in_any_order_of_events() {
                         2 => {
                             rig.book.hung_up(id, Close::GoAway, &mut rig.effects);
                             rig.book.release(id, hint, now, &mut rig.effects);
+                        }
+                        3 => {
+                            rig.book.doubt(id);
+                            rig.book.release(id, hint, now, &mut rig.effects);
+                        }
+                        4 => {
+                            rig.book.release(id, hint, now, &mut rig.effects);
+                            rig.book.trust(id, now, &mut rig.effects);
                         }
                         _ => rig.book.release(id, hint, now, &mut rig.effects),
                     }
@@ -610,7 +659,7 @@ impl Book<char, ()> {
                     assert!(!listed);
                     continue;
                 };
-                let spare = open.streams < open.capacity && open.more > 0 && open.retired.is_none();
+                let spare = open.streams < open.capacity && open.more > 0 && !open.doubted && open.retired.is_none();
                 assert_eq!(listed, spare, "{open:?}");
                 assert_eq!(open.rest.is_some(), open.streams == 0 && open.retired.is_none(), "{open:?}");
                 // Nobody waits for what could be had.

@@ -94,9 +94,15 @@ impl Frames {
 
     /// Answers 200 with this body.
     pub async fn answer(&mut self, stream: u32, body: &str) {
+        self.begin(stream, body).await;
+        self.write(DATA, END_STREAM, stream, &[]).await;
+    }
+
+    /// Answers 200 with this body, of which more is to come.
+    pub async fn begin(&mut self, stream: u32, body: &str) {
         // Indexed field 8 of the static table: `:status: 200` (RFC 7541 Appendix A).
         self.write(HEADERS, END_HEADERS, stream, &[0x88]).await;
-        self.write(DATA, END_STREAM, stream, body.as_bytes()).await;
+        self.write(DATA, 0, stream, body.as_bytes()).await;
     }
 
     /// Announces that no stream above `last` was or will be processed.
