@@ -2,19 +2,19 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpStream;
 
+use crate::group::Group;
 use crate::need::Need;
 use crate::port::Port;
 
 /// A running server; dropping it stops it.
 pub(crate) struct Daemon {
-    child: Arc<Mutex<Child>>,
+    group: Group,
     output: PathBuf,
 }
 
@@ -37,9 +37,8 @@ impl Daemon {
         let mut command = Command::new(program);
         arguments(&mut command);
         command.current_dir(folder).stdin(Stdio::null()).stdout(printed.try_clone()?).stderr(printed);
-        let child = command.spawn().with_context(|| format!("{}: cannot be started", need.program()))?;
-        let daemon = Self { child: Arc::new(Mutex::new(child)), output };
-        lock(&ALL).push(Arc::downgrade(&daemon.child));
+        let group = Group::spawn(&mut command).with_context(|| format!("{}: cannot be started", need.program()))?;
+        let daemon = Self { group, output };
         for port in ports {
             daemon.until_open(port).await.with_context(|| need.program())?;
         }
@@ -58,7 +57,7 @@ impl Daemon {
                 if TcpStream::connect((Ipv4Addr::LOCALHOST, port.number())).await.is_ok() {
                     return Ok(());
                 }
-                if let Some(status) = self.ended()? {
+                if let Some(status) = self.group.ended()? {
                     bail!("ended with {status}: {}", self.printed());
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -69,38 +68,7 @@ impl Daemon {
             Err(_) => bail!("does not listen on {} after {STARTS:?}: {}", port.number(), self.printed()),
         }
     }
-
-    fn ended(&self) -> Result<Option<ExitStatus>> {
-        Ok(lock(&self.child).try_wait()?)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        stop(&self.child);
-    }
-}
-
-/// Stops what still runs, such as the servers of a check that hangs.
-pub(crate) fn stop_all() {
-    let all = std::mem::take(&mut *lock(&ALL));
-    for child in all.iter().filter_map(Weak::upgrade) {
-        stop(&child);
-    }
 }
 
 /// How long a server may take to start on a busy machine.
 const STARTS: Duration = Duration::from_secs(10);
-
-static ALL: Mutex<Vec<Weak<Mutex<Child>>>> = Mutex::new(Vec::new());
-
-fn stop(child: &Mutex<Child>) {
-    let mut child = lock(child);
-    // By its handle, so never another process that was given the same id; one that has ended is only collected.
-    let _ended_already = child.kill();
-    let _ = child.wait();
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -10,6 +10,7 @@ mod checks;
 mod consumers;
 mod daemon;
 mod folder;
+mod group;
 mod haproxy;
 mod httpbin;
 mod log;

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::folder::Folder;
+use crate::group::Group;
 use crate::need::Need;
 
 /// What came of a program.
@@ -45,27 +46,17 @@ pub(crate) async fn finish(mut command: Command, folder: &Folder) -> Result<Ende
     let (stdout, stderr) = (folder.join("stdout"), folder.join("stderr"));
     let open = |path: &Path| File::create(path).with_context(|| path.display().to_string());
     command.current_dir(folder.path()).stdin(Stdio::null()).stdout(open(&stdout)?).stderr(open(&stderr)?);
-    let mut running =
-        Running(command.spawn().with_context(|| format!("{:?}: cannot be started", command.get_program()))?);
+    let running =
+        Group::spawn(&mut command).with_context(|| format!("{:?}: cannot be started", command.get_program()))?;
     // A process tells its end to nobody but those who ask, and asking must not block what else goes on here.
     let status = loop {
-        match running.0.try_wait()? {
+        match running.ended()? {
             Some(status) => break status,
             None => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     };
     let read = |path: &Path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     Ok(Ended { success: status.success(), stdout: read(&stdout)?, stderr: read(&stderr)? })
-}
-
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // By its handle; one that has ended is only collected.
-        let _ended_already = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn first_on_path(folder: &Path) -> Result<std::ffi::OsString> {

@@ -11,7 +11,7 @@ use urlpool_conformance::Rig;
 
 use crate::check::{Check, Run};
 use crate::need::Need;
-use crate::{checks, daemon};
+use crate::{checks, group};
 
 /// Runs the checks whose names hold one of the filters, or all without any.
 pub(crate) fn run(filters: &[String]) -> ExitCode {
@@ -32,6 +32,7 @@ pub(crate) fn run(filters: &[String]) -> ExitCode {
         }
     };
 
+    std::thread::spawn(stop_when_asked);
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -47,9 +48,23 @@ pub(crate) fn run(filters: &[String]) -> ExitCode {
         }
     });
     // A check that hangs has not let go of its servers.
-    daemon::stop_all();
+    group::stop_all();
     conclude(&done.into_inner().expect("nobody panics with it"))
 }
+
+/// Programs in groups of their own do not hear when somebody ends this one from the keyboard.
+fn stop_when_asked() {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return;
+    };
+    if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+        group::stop_all();
+        std::process::exit(INTERRUPTED);
+    }
+}
+
+/// What a shell tells of a program that was ended from the keyboard.
+const INTERRUPTED: i32 = 130;
 
 /// Most checks wait for a server or a timer, so two of them share a processor well.
 const SIDE_BY_SIDE: usize = 3;
