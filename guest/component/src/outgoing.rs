@@ -23,11 +23,6 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// From how much on the host is asked to move a piece of a body from its stream to the request by itself.
 const WORTH_PASSING: u64 = 64 * 1024;
 
-thread_local! {
-    /// As many bytes as are passed at once, to stand for those that go past this component, which core is to count.
-    static PASSED: Bytes = Bytes::from(vec![0; 256 * 1024]);
-}
-
 /// A stream that a request body is read from. The pollable is its child and drops first.
 pub(crate) struct Source {
     ready: Option<Pollable>,
@@ -221,10 +216,7 @@ impl Writing {
                             return Ok(());
                         }
                         Ok(passed) => {
-                            let (upload, size) = (exchange.upload(), usize::try_from(passed).unwrap_or(usize::MAX));
-                            let counted = PASSED.with(|bytes| bytes.slice(..size.min(bytes.len())));
-                            upload.supply(stream, counted).map_err(Failure::Body)?;
-                            upload.want(size);
+                            exchange.upload().passed(stream, passed).map_err(Failure::Body)?;
                             exchange.accepted(passed, now);
                         }
                         // It does not say which of the two has failed.

@@ -159,6 +159,12 @@ pub(crate) enum Sort {
     Vague,
 }
 
+/// How the text ends by which Spin refuses a component that an app depends on without passing its own permissions on to it.
+///
+/// The one text that is matched: Spin has no code for it, and without this a request that was denied would be sent again and
+/// fail as a fault of the server.
+const NOT_PERMITTED: &str = "is not permitted";
+
 /// What each code proves, and of what sort it is: the one table that both questions share.
 fn judge(code: &ErrorCode) -> (Reach, Sort) {
     match code {
@@ -186,6 +192,7 @@ fn judge(code: &ErrorCode) -> (Reach, Sort) {
         | ErrorCode::HttpResponseContentCoding(_)
         | ErrorCode::HttpUpgradeFailed
         | ErrorCode::HttpProtocolError => (Reach::MaybeSent, Sort::Protocol),
+        ErrorCode::InternalError(Some(text)) if text.ends_with(NOT_PERMITTED) => (Reach::Refused, Sort::Denied),
         // Under TLS 1.3 a client sends its request before the server judges its certificate.
         ErrorCode::TlsProtocolError | ErrorCode::TlsAlertReceived { .. } | ErrorCode::InternalError(_) => {
             (Reach::MaybeSent, Sort::Vague)

@@ -115,23 +115,29 @@ impl Upload {
     ///
     /// [`Invalid::BodyLength`] when the stream went on after its declared length.
     pub fn supply(&mut self, stream: usize, bytes: Bytes) -> Result<(), Invalid> {
-        let declared = self.declared(stream);
+        self.came(stream, bytes.len() as u64)?;
         let state = &mut self.streams[stream];
-        state.came += bytes.len() as u64;
-        if let Some(declared) = declared.filter(|declared| state.came > *declared) {
-            return Err(Invalid::BodyLength { declared, came: state.came });
-        }
-        self.read += bytes.len() as u64;
         if self.read <= REPLAY as u64 {
             state.kept.extend(&bytes);
         }
         state.fresh = bytes;
-        if self.read > REPLAY as u64 && !self.lost {
-            self.lost = true;
-            for stream in &mut self.streams {
-                stream.kept = Kept::default();
-            }
+        if self.read > REPLAY as u64 {
+            self.lose();
         }
+        Ok(())
+    }
+
+    /// Takes note that as many bytes of a stream, of those that [`want`](Self::want) asked for, were written without coming
+    /// by here. After that the body cannot be sent again.
+    ///
+    /// # Errors
+    ///
+    /// As [`supply`](Self::supply).
+    pub fn passed(&mut self, stream: usize, bytes: u64) -> Result<(), Invalid> {
+        self.came(stream, bytes)?;
+        self.streams[stream].fresh = Bytes::new();
+        self.offset += bytes;
+        self.lose();
         Ok(())
     }
 
@@ -198,6 +204,28 @@ impl Upload {
     /// The exact length, when every piece has one.
     pub fn length(&self) -> Option<u64> {
         self.pieces.iter().try_fold(0_u64, |sum, piece| Some(sum.saturating_add(piece.length()?)))
+    }
+
+    /// Counts what came of a stream.
+    fn came(&mut self, stream: usize, bytes: u64) -> Result<(), Invalid> {
+        let declared = self.declared(stream);
+        let state = &mut self.streams[stream];
+        state.came += bytes;
+        self.read += bytes;
+        match declared.filter(|declared| state.came > *declared) {
+            Some(declared) => Err(Invalid::BodyLength { declared, came: state.came }),
+            None => Ok(()),
+        }
+    }
+
+    /// What is needed to send the body again is not kept any more.
+    fn lose(&mut self) {
+        if !self.lost {
+            self.lost = true;
+            for stream in &mut self.streams {
+                stream.kept = Kept::default();
+            }
+        }
     }
 
     fn declared(&self, stream: usize) -> Option<u64> {

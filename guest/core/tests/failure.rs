@@ -80,6 +80,17 @@ fn every_code_of_wasi_http_proves_one_thing() {
     assert_eq!(unsent().len() + maybe_sent().len() + refused().len(), 39);
 }
 
+/// Spin says so to a component that an app depends on without passing its permissions on.
+#[test]
+fn what_the_host_does_not_permit_is_denied_whatever_its_code() {
+    let told = |text: &str| ErrorCode::InternalError(Some(text.to_owned()));
+    let spin = told("outgoing HTTP to this host is not permitted");
+    assert_eq!((Reach::of(&spin), kind(spin)), (Reach::Refused, Kind::Denied));
+    // The system's word for a firewall, which says nothing of permissions of this component.
+    let system = told("Operation not permitted (os error 1)");
+    assert_eq!((Reach::of(&system), kind(system)), (Reach::MaybeSent, Kind::Protocol));
+}
+
 #[test]
 fn a_failure_before_the_head_proves_what_its_code_does() {
     for code in unsent().into_iter().chain(maybe_sent()).chain(refused()) {

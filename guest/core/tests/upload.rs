@@ -176,6 +176,29 @@ fn a_stream_beyond_the_replay_buffer_is_sent_whole_once() {
 }
 
 #[test]
+fn what_passed_by_counts_as_written_and_cannot_be_sent_again() {
+    let mut upload = upload(vec![bytes("<"), stream(0, Some(9)), bytes(">")]);
+    assert_eq!(upload.want(9), Want::Write(Bytes::from_static(b"<")));
+    upload.supply(0, Bytes::from_static(b"ab")).expect("less than declared");
+    assert_eq!(upload.want(9), Want::Write(Bytes::from_static(b"ab")));
+    assert!(upload.replayable());
+    upload.passed(0, 6).expect("less than declared");
+    assert!(!upload.replayable());
+    assert_eq!(upload.want(9), Want::Read { stream: 0, at_most: 2 });
+    upload.supply(0, Bytes::from_static(b"i")).expect("as declared");
+    assert_eq!(upload.want(9), Want::Write(Bytes::from_static(b"i")));
+    assert_eq!(upload.want(9), Want::Write(Bytes::from_static(b">")));
+    assert_eq!(upload.want(9), Want::Done);
+}
+
+#[test]
+fn h12_more_that_passed_by_than_was_declared_is_refused() {
+    let mut upload = upload(vec![stream(0, Some(3))]);
+    assert_eq!(upload.want(9), Want::Read { stream: 0, at_most: 4 });
+    assert_eq!(upload.passed(0, 4), Err(Invalid::BodyLength { declared: 3, came: 4 }));
+}
+
+#[test]
 fn a_discarded_body_is_no_body() {
     let mut upload = upload(vec![stream(0, None)]);
     upload.supply(0, Bytes::from(vec![7; REPLAY + 1])).unwrap();
