@@ -36,47 +36,46 @@ pub(crate) fn sweep(args: &[String], workspace: &Workspace) -> Result<()> {
 
 /// Runs all tests natively, those of the component that was built included, but for what needs other people's programs.
 ///
-/// With `args`, which go to cargo, only those of them that are not of xtask.
+/// With `args`, which go to cargo, only those of them that embed the engine, and of core.
 pub(crate) fn test(args: &[String], workspace: &Workspace) -> Result<()> {
-    // xtask turns features of its dependencies on that the engine has too. Built in one go with the rest, it
-    // would make `cargo run --package urlpool-cli` build the engine a second time, without them.
-    let mut cargo = workspace.cargo([
-        "test",
-        "--workspace",
-        "--exclude",
-        "urlpool-component",
-        "--exclude",
-        "example-caller",
-        "--exclude",
-        "urlpool-interop",
-        "--exclude",
-        "urlpool-guest-p3",
-        "--exclude",
-        "urlpool-guest-client",
-        "--exclude",
-        "urlpool-guest-p3-app",
-        "--exclude",
-        "xtask",
-        // Their clients would be built for a handful of tests of arithmetic, or none; clippy sees to it that they compile.
-        "--exclude",
-        "urlpool-bench",
-        "--exclude",
-        "urlpool-compare",
-        "--exclude",
-        "urlpool-compare-reqwest",
-    ]);
-    workspace::run(cargo.args(args))?;
+    let mut engine = workspace.cargo(["test", "--workspace"]);
+    for package in ELSEWHERE.iter().chain(&APART) {
+        engine.args(["--exclude", package]);
+    }
+    workspace::run(engine.args(args))?;
     if args.is_empty() {
-        workspace::run(&mut workspace.cargo(["test", "--package", "xtask"]))?;
+        let mut apart = workspace.cargo(["test"]);
+        for package in APART {
+            apart.args(["--package", package]);
+        }
+        workspace::run(&mut apart)?;
     }
     Ok(())
 }
+
+/// Packages without native tests, or whose clients would be built for a handful of tests of arithmetic; clippy sees to it that
+/// they compile.
+const ELSEWHERE: [&str; 9] = [
+    "example-caller",
+    "urlpool-bench",
+    "urlpool-compare",
+    "urlpool-compare-reqwest",
+    "urlpool-component",
+    "urlpool-guest-client",
+    "urlpool-guest-p3",
+    "urlpool-guest-p3-app",
+    "urlpool-interop",
+];
+
+/// Packages that do without the engine, and turn features of dependencies on that they share with it. Built in one go with
+/// those that embed the engine, they would make `cargo run --package urlpool-cli` build it a second time.
+const APART: [&str; 5] = ["example-edge", "example-feed", "urlpool", "urlpool-fuzz", "xtask"];
 
 type Check = fn(&Workspace, &Console) -> Result<()>;
 
 // What needs no compiler first, then what only checks, then what runs. Clippy and rustdoc read the
 // same metadata of the dependencies; the tests, the demo and the measure share the code built from them.
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 13] = [
     ("formatting", |workspace, _| workspace::run(&mut workspace.cargo(["fmt", "--all", "--check"]))),
     ("paths", paths::check),
     ("dependencies", dependencies::check),
@@ -105,6 +104,7 @@ const CHECKS: [(&str, Check); 12] = [
         workspace::run(cargo.env("RUSTDOCFLAGS", "--deny warnings"))
     }),
     ("tests", |workspace, _| test(&[], workspace)),
+    ("sweep", |workspace, _| sweep(&["--seed".to_owned(), "1".to_owned()], workspace)),
     ("fuzzing", |workspace, console| {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         fuzz::run(&fuzz::Options { seconds: 3, jobs, ..fuzz::Options::default() }, workspace, console)
