@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 /// The body of a response.
 ///
@@ -275,10 +275,11 @@ impl Drain {
         let start = Instant::now();
         let mut left = self.bytes;
         let patience = PATIENCE.min(self.within);
-        let mut ended = timeout_at(start + patience, drained(&mut incoming, &mut left)).await;
+        let mut ended = timeout(patience, drained(&mut incoming, &mut left)).await;
         if ended.is_err() {
             lease.late();
-            ended = timeout_at(start + self.within, drained(&mut incoming, &mut left)).await;
+            let within = self.within.saturating_sub(start.elapsed());
+            ended = timeout(within, drained(&mut incoming, &mut left)).await;
         }
         match ended {
             Ok(true) => lease.give_back(hint),

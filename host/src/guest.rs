@@ -73,6 +73,7 @@ impl Guest {
             port = request.uri().port_u16(),
             tenant = self.way.tenant.as_deref(),
         );
+        shared.connections.count(|stats| stats.requests += 1);
         let quota = match &self.quota {
             Some(quota) => {
                 // On the heap, so that guests without a quota do not carry room for it about.

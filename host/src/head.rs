@@ -8,6 +8,7 @@ use http::response::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, request};
 use std::time::Duration;
+use urlpool_core::request::defines_content;
 
 /// What may become of the connection once the body of an acceptable response has ended.
 ///
@@ -118,8 +119,7 @@ pub(crate) fn for_http2(head: &mut request::Parts, length: Option<u64>) {
     if head.headers.get(TE).is_some_and(|te| te != "trailers") {
         head.headers.remove(TE);
     }
-    // RFC 9110 §8.6: a request of these methods says how long it is, even if it is empty.
-    let declared = matches!(head.method, Method::POST | Method::PUT | Method::PATCH);
+    let declared = defines_content(&head.method);
     if let Some(length) = length.filter(|length| *length > 0 || declared)
         && let Entry::Vacant(field) = head.headers.entry(CONTENT_LENGTH)
     {

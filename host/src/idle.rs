@@ -4,7 +4,8 @@
 //! it is taken before a connection is opened and freed when its socket is closed, so the limits hold for sockets, not for
 //! intentions. A connection carries one request at a time, or, shared, as many as its peer allows.
 //!
-//! Every call costs the logarithm of what it looks after, however many connections, origins and waiters there are.
+//! No call looks at all connections, origins or waiters: each costs a logarithm of them, and what a list of the connections
+//! of one origin that have room costs to search.
 //!
 //! Longer than a file should be: limits, waiting and ages decide over the same slots, and no order of two of them is free.
 

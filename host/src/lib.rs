@@ -173,6 +173,9 @@ pub struct Timeouts {
     pub between_bytes: Option<Duration>,
 }
 
+/// How many connections may be live at once in total, unless [`HostBuilder::connections`] says otherwise.
+pub const DEFAULT_CONNECTIONS: usize = 256;
+
 /// The settings of a [`Host`].
 #[derive(Clone)]
 #[must_use]
@@ -197,7 +200,7 @@ impl Default for HostBuilder {
         Self {
             limits: Limits {
                 per_origin: 32,
-                total: 256,
+                total: DEFAULT_CONNECTIONS,
                 idle_per_origin: 32,
                 idle_timeout: Duration::from_secs(90),
                 uses: u64::MAX,
@@ -224,7 +227,7 @@ impl HostBuilder {
         self
     }
 
-    /// How many connections may be live at once in total. Default: 256.
+    /// How many connections may be live at once in total. Default: [`DEFAULT_CONNECTIONS`].
     ///
     /// At the limit, the idle connection of another origin that was used least recently makes room.
     pub fn connections(mut self, limit: usize) -> Self {

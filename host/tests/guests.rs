@@ -111,6 +111,7 @@ async fn a_guest_at_its_quota_holds_up_no_other() {
     assert_eq!(asked(&modest, server.uri("/")).await.unwrap(), "ok");
     assert!(!waiting.is_finished());
     assert_eq!(within(waiting).await.unwrap(), Err(Failure::LimitReached));
+    assert_eq!(host.stats().requests, 3);
     gate.add_permits(1);
     assert_eq!(within(held).await.unwrap().unwrap(), "ok");
     // What waited in vain has left nothing behind.

@@ -56,7 +56,11 @@ async fn json_is_sent_and_read_and_what_is_none_is_malformed() -> Result<()> {
     let told = run("json", server.url("/")).await?;
     ensure!(told == "ada Malformed true", "{told}");
     let sent = server.request(0)?;
-    ensure!(sent.header("content-type") == Some("application/json") && sent.text() == "{\"name\":\"ada\"}", "{sent:?}");
+    ensure!(sent.all("content-type") == ["application/json"] && sent.text() == "{\"name\":\"ada\"}", "{sent:?}");
+    let sent = server.request(2)?;
+    ensure!(sent.all("content-type") == ["application/merge-patch+json"], "{sent:?}");
+    let sent = server.request(3)?;
+    ensure!(sent.all("content-type") == ["application/x-www-form-urlencoded"] && sent.text() == "a=b", "{sent:?}");
     Ok(())
 }
 

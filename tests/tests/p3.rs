@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use urlpool_conformance::ports::Refused;
 use urlpool_conformance::reply::{close, ok, raw};
 use urlpool_conformance::server::DEADLINE;
@@ -144,7 +144,9 @@ async fn an_upload_in_whose_middle_the_server_closes_was_not_sent() -> Result<()
     let host = host()?;
     let closing = async {
         // The response has begun once the host read of it. The host tells nobody when, so this asks again and again.
+        let begun = Instant::now();
         while host.stats().bytes_read < PARTLY as u64 {
+            ensure!(begun.elapsed() < Duration::from_secs(20), "the host has read nothing");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         heard.open();

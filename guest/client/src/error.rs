@@ -35,7 +35,7 @@ pub enum ErrorKind {
     InvalidRequest,
     /// The host does not allow this request. Nothing was sent.
     Denied,
-    /// No slot was free, and the pool was told not to wait or waiting could never end.
+    /// No slot was free, and the pool was told not to wait, its queue was full, or waiting could never end.
     PoolExhausted,
     /// The pool was closed.
     Closed,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use wasip2::http::types::IncomingBody;
 
@@ -24,12 +25,16 @@ pub struct RequestBuilder {
     pool: Pool,
     open: Result<wit::Request, Error>,
     parents: Vec<IncomingBody>,
+    /// Whether the caller has given a `Content-Type`.
+    typed: bool,
+    /// Whether the body is JSON, whose type is sent unless the caller gives one.
+    json: bool,
 }
 
 impl RequestBuilder {
     pub(crate) fn new(pool: &Pool, method: &Method, url: &str) -> Self {
         let open = pool.raw().request(&convert::method(method), url).map_err(Error::from);
-        Self { pool: pool.clone(), open, parents: Vec::new() }
+        Self { pool: pool.clone(), open, parents: Vec::new(), typed: false, json: false }
     }
 
     /// Appends one pair to the query of the URL, percent-encoded.
@@ -43,14 +48,19 @@ impl RequestBuilder {
         N: TryInto<HeaderName, Error: std::error::Error + Send + Sync + 'static>,
         V: TryInto<HeaderValue, Error: std::error::Error + Send + Sync + 'static>,
     {
-        self.try_set(|request| {
+        let mut typed = self.typed;
+        let mut set = self.try_set(|request| {
             let (name, value) = header(name, value)?;
+            typed |= name == CONTENT_TYPE;
             Ok(request.append_headers(&[(name.as_str().to_owned(), value.as_bytes().to_vec())])?)
-        })
+        });
+        set.typed = typed;
+        set
     }
 
     /// Appends many headers, byte for byte, such as those of a request to forward.
-    pub fn headers(self, headers: &HeaderMap) -> Self {
+    pub fn headers(mut self, headers: &HeaderMap) -> Self {
+        self.typed |= headers.contains_key(CONTENT_TYPE);
         self.try_set(|request| Ok(request.append_headers(&convert::fields(headers))?))
     }
 
@@ -71,6 +81,7 @@ impl RequestBuilder {
 
     /// Sets the body, replacing any earlier one. No `Content-Type` is added.
     pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.json = false;
         if let Ok(request) = &self.open {
             self.parents.extend(body.into().set(request));
         }
@@ -78,21 +89,22 @@ impl RequestBuilder {
     }
 
     /// Sets a form as the body and its `Content-Type`, unless the request has one; it replaces any earlier body.
-    pub fn form(self, form: impl Into<Form>) -> Self {
+    pub fn form(mut self, form: impl Into<Form>) -> Self {
+        self.json = false;
         self.try_set(|request| {
             request.set_form(form.into().lower()?);
             Ok(())
         })
     }
 
-    /// Sets a value as JSON, with its `Content-Type`; it replaces any earlier body.
+    /// Sets a value as JSON, with its `Content-Type`, unless the request has one; it replaces any earlier body.
     #[cfg(feature = "json")]
-    pub fn json(self, value: &(impl serde::Serialize + ?Sized)) -> Self {
+    pub fn json(mut self, value: &(impl serde::Serialize + ?Sized)) -> Self {
+        self.json = true;
         self.try_set(|request| {
             let text = serde_json::to_vec(value).map_err(|error| {
                 Error::with_source(ErrorKind::InvalidRequest, "body: cannot be written as JSON", error)
             })?;
-            request.append_header("content-type", "application/json")?;
             request.set_body(&text);
             Ok(())
         })
@@ -157,7 +169,10 @@ impl RequestBuilder {
     /// [`NotReplayable`](ErrorKind::NotReplayable) when the body holds a stream, and what was wrong so far.
     pub fn try_clone(&self) -> Result<Self, Error> {
         match &self.open {
-            Ok(request) => Ok(Self { pool: self.pool.clone(), open: Ok(request.clone()?), parents: Vec::new() }),
+            Ok(request) => {
+                let (pool, open) = (self.pool.clone(), Ok(request.clone()?));
+                Ok(Self { pool, open, parents: Vec::new(), typed: self.typed, json: self.json })
+            }
             Err(error) => Err(Error::here(error.kind(), error.to_string())),
         }
     }
@@ -168,7 +183,8 @@ impl RequestBuilder {
     ///
     /// Of any kind; see [`ErrorKind`].
     pub fn send(self) -> Result<Response, Error> {
-        let Self { pool, open, parents } = self;
+        let pool = self.pool.clone();
+        let (open, parents) = self.open();
         let response = pool.raw().send(open?);
         drop(parents);
         Response::wrap(response?)
@@ -176,7 +192,8 @@ impl RequestBuilder {
 
     /// Begins to send it and returns at once. What goes wrong is told when the [`Pending`] is finished.
     pub fn start(self) -> Pending {
-        let Self { pool, open, parents } = self;
+        let pool = self.pool.clone();
+        let (open, parents) = self.open();
         match open {
             Ok(request) => Pending::begun(pool.raw().start(request), pool, parents),
             Err(error) => Pending::failed(error, pool),
@@ -185,7 +202,11 @@ impl RequestBuilder {
 
     /// The request itself and what it borrows from, for sending many.
     pub(crate) fn open(self) -> (Result<wit::Request, Error>, Vec<IncomingBody>) {
-        (self.open, self.parents)
+        let typed = match self.json && !self.typed {
+            true => self.try_set(|request| Ok(request.append_header(CONTENT_TYPE.as_str(), "application/json")?)),
+            false => self,
+        };
+        (typed.open, typed.parents)
     }
 
     fn set(self, set: impl FnOnce(&wit::Request)) -> Self {

@@ -32,7 +32,7 @@ impl Response {
         let status = raw.status();
         match StatusCode::from_u16(status) {
             Ok(status) => Ok(Self { raw, status, headers: OnceCell::new() }),
-            Err(_) => Err(Error::here(ErrorKind::Protocol, format!("{}: status {status} is none", raw.url()))),
+            Err(_) => Err(Error::here(ErrorKind::Protocol, format!("{}: status {status} is none", place(&raw)))),
         }
     }
 
@@ -48,7 +48,7 @@ impl Response {
     /// [`Status`](ErrorKind::Status) with that status.
     pub fn error_for_status(self) -> Result<Self, Error> {
         if self.status.is_client_error() || self.status.is_server_error() {
-            return Err(Error::of_status(&self.url(), self.status));
+            return Err(Error::of_status(&place(&self.raw), self.status));
         }
         Ok(self)
     }
@@ -93,7 +93,8 @@ impl Response {
     /// The trailers; empty until the body was read to its end.
     ///
     /// Empty as well where pollables were taken, as [`next_with`](Self::next_with) and
-    /// [`Pending::finish_with`](crate::Pending::finish_with) do, and for a body that declares its length.
+    /// [`Pending::finish_with`](crate::Pending::finish_with) do, and for a body that declares its length, unless the head
+    /// announces them by `Trailer`.
     pub fn trailers(&self) -> HeaderMap {
         convert::headers(self.raw.trailers())
     }
@@ -146,7 +147,7 @@ impl Response {
         serde_json::from_slice(&self.bytes_within(WHOLE)?).map_err(|error| {
             Error::with_source(
                 ErrorKind::Malformed,
-                format!("{}: not the JSON it was read as: {error}", self.url()),
+                format!("{}: not the JSON it was read as: {error}", place(&self.raw)),
                 error,
             )
         })
@@ -244,6 +245,13 @@ impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader").finish_non_exhaustive()
     }
+}
+
+/// The URL that answered as errors show it: without its query and fragment, which may hold secrets.
+fn place(response: &wit::Response) -> String {
+    let mut url = response.url();
+    url.truncate(url.find(['?', '#']).unwrap_or(url.len()));
+    url
 }
 
 fn read(response: &wit::Response, buffer: &mut [u8]) -> io::Result<usize> {

@@ -27,8 +27,8 @@ thread_local! {
     static REACTOR: RefCell<Reactor> = RefCell::default();
     /// Tickets that were granted a slot and do not know it yet.
     static GRANTED: RefCell<VecDeque<Ticket>> = RefCell::default();
-    /// Whether a response was delivered that holds its slot, since somebody asked who waits for such slots.
-    static HELD: Cell<bool> = const { Cell::new(false) };
+    /// Whether somebody may have come to wait for slots that delivered responses hold, since that was looked into.
+    static STUCK: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The most pieces of a body that one exchange takes or gives before the others have their turn.
@@ -40,9 +40,9 @@ pub(crate) fn give_up_place(pool: &Shared, ticket: Ticket) {
     GRANTED.with_borrow_mut(|granted| granted.extend(next));
 }
 
-/// Takes note that a response was delivered that holds its slot.
-pub(crate) fn held() {
-    HELD.set(true);
+/// Takes note that a response was delivered that holds its slot, or that somebody queued for such slots.
+pub(crate) fn stuck() {
+    STUCK.set(true);
 }
 
 /// A response that arrived, with what its reader needs.
@@ -71,10 +71,10 @@ pub(crate) fn wait_all(tickets: &[Ticket]) {
             // One by one: collecting a set brings a sort along, which weighs more than it saves.
             waiting.insert(ticket);
         }
-        HELD.set(true);
+        STUCK.set(true);
         while !waiting.is_empty() {
             // Nobody reads responses while this call blocks, so whoever waits for one of their slots waits for good.
-            let stuck: Vec<Ticket> = match HELD.take() {
+            let stuck: Vec<Ticket> = match STUCK.take() {
                 true => waiting.iter().copied().filter(|ticket| reactor.is_stuck(*ticket)).collect(),
                 false => Vec::new(),
             };
@@ -96,7 +96,7 @@ pub(crate) fn wait_any(tickets: &[Ticket], also: &[&Pollable]) -> Vec<u32> {
         reactor.settle_late();
         let mut ready = tickets.is_empty() && also.is_empty();
         let mut look = true;
-        HELD.set(true);
+        STUCK.set(true);
         loop {
             // Without one that has finished since, looking at them all again is for nothing.
             let finished: Vec<u32> = match look {
@@ -111,7 +111,7 @@ pub(crate) fn wait_any(tickets: &[Ticket], also: &[&Pollable]) -> Vec<u32> {
                 return finished;
             }
             reactor.finished.clear();
-            if also.is_empty() && HELD.take() && tickets.iter().all(|ticket| reactor.is_stuck(*ticket)) {
+            if also.is_empty() && STUCK.take() && tickets.iter().all(|ticket| reactor.is_stuck(*ticket)) {
                 reactor.refuse(tickets);
             } else {
                 match reactor.turn(also, None, true) {

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use urlpool_core::Now;
 use urlpool_core::delivery::{Part, Read};
-use urlpool_core::{Cause, Error, Now};
 use wasip2::http::types::IncomingBody;
 use wasip2::io::poll::Pollable;
 
@@ -165,15 +165,14 @@ impl wit::GuestResponse for Response {
     fn take_raw(this: wit::Response) -> Result<IncomingBody, wit::Error> {
         let arrived = this.into_inner::<Self>().0.into_inner();
         arrived.delivery.raw().map_err(convert::error)?;
-        let url = Some(arrived.delivery.url().to_owned());
         match arrived.incoming.and_then(Incoming::into_raw) {
             Some((body, unfinished)) => {
                 arrived.pool.keep(unfinished);
                 Ok(body)
             }
             None => {
-                let cause = Cause::Other("pollables of the response were taken, so its body cannot be".to_owned());
-                Err(convert::error(Error { url, ..Error::new(cause) }))
+                let reason = "pollables of the response were taken, so its body cannot be";
+                Err(convert::error(arrived.delivery.not_raw(reason)))
             }
         }
     }

@@ -81,7 +81,12 @@ impl Running {
                             self.take_slot(ticket);
                             Some(Event::Granted)
                         }
-                        Acquired::Queued => None,
+                        Acquired::Queued => {
+                            if self.is_stuck(ticket) {
+                                drive::stuck();
+                            }
+                            None
+                        }
                         Acquired::Refused => Some(Event::NoSlot(NoSlot::Full)),
                         Acquired::QueueFull => Some(Event::NoSlot(NoSlot::QueueFull)),
                         Acquired::Closed => Some(Event::NoSlot(NoSlot::Closed)),
@@ -229,7 +234,7 @@ impl Running {
         let result = result.map(|delivery| {
             if !delivery.is_ended() {
                 self.pool.slots.borrow_mut().hold(ticket);
-                drive::held();
+                drive::stuck();
             } else if delivery.raw().is_ok() {
                 // It has no body, which its caller may want all the same, as one to forward.
                 self.slot = None;

@@ -377,7 +377,12 @@ impl Delivery {
             Some(Used::Preloaded) => "the body was preloaded, so it cannot be taken as it was sent",
             Some(Used::Read) => "the body was read, so it cannot be taken as it was sent",
         };
-        Err(Error { url: Some(target::redact(&self.url)), ..Error::new(Cause::Other(reason.to_owned())) })
+        Err(self.not_raw(reason))
+    }
+
+    /// Why the body cannot be taken as it was sent, although [`raw`](Self::raw) has nothing against it.
+    pub fn not_raw(&self, reason: &str) -> Error {
+        Error { url: Some(target::redact(&self.url)), ..Error::new(Cause::Other(reason.to_owned())) }
     }
 
     /// Whether trailers may follow the body: it ends otherwise than by a declared length, or the head announces some.

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::error::Invalid;
+use crate::target;
 
 /// The headers that wasi:http keeps to the host, which frames messages and names hosts itself.
 pub const FORBIDDEN: [&str; 9] = [
@@ -237,6 +238,12 @@ impl Headers {
 /// Whether this is a token of RFC 9110 section 5.6.2, as names of headers and methods are.
 pub fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// Whether a header of this name holds a secret, which is not to be shown.
+pub fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.contains("authorization") || name.contains("cookie") || target::is_secret(&name)
 }
 
 /// A field that may be sent.

@@ -8,7 +8,7 @@ use crate::error::Invalid;
 use crate::headers::Headers;
 use crate::policy::Policy;
 use crate::redirect::{Hop, Redirect};
-use crate::request::{Body, Content, Request};
+use crate::request::{Body, Content, Request, defines_content};
 use crate::span;
 use crate::target::Target;
 use crate::timeouts::HostOptions;
@@ -224,7 +224,6 @@ impl Outgoing {
 
     /// RFC 9110 section 8.6: a method that defines content says that there is none.
     fn empty_length(&self) -> Option<u64> {
-        let defines = matches!(self.method.as_str(), "POST" | "PUT" | "PATCH" | "QUERY");
-        (defines || self.declared).then_some(0)
+        (defines_content(&self.method) || self.declared).then_some(0)
     }
 }

@@ -18,6 +18,11 @@ pub fn is_idempotent(method: &Method) -> bool {
     matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" | "QUERY")
 }
 
+/// Whether a request of this method says how long its body is although it has none (RFC 9110 section 8.6).
+pub fn defines_content(method: &Method) -> bool {
+    matches!(method.as_str(), "POST" | "PUT" | "PATCH" | "QUERY")
+}
+
 /// The method of this name.
 ///
 /// # Errors

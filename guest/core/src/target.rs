@@ -271,19 +271,24 @@ fn refused(text: &str, reason: String) -> Invalid {
     Invalid::Url { url: shown(text), reason }
 }
 
-/// The text of a URL that was not parsed, safe to show: without userinfo, and not longer than it takes to recognise it.
+/// The text of a URL that was not parsed, without userinfo and without what [`redact`] leaves out.
 ///
 /// Where userinfo ends is unclear in such a text, as a password may hold a slash; so all before the last `@` is left out.
-pub(crate) fn shown(text: &str) -> String {
-    /// Enough to recognise a URL by.
-    const SHOWN: usize = 200;
-    let safe = redact(&match text.rsplit_once('@') {
+pub fn redact_unparsed(text: &str) -> String {
+    redact(&match text.rsplit_once('@') {
         None => text.to_owned(),
         Some((before, after)) => match before.split_once("://") {
             Some((scheme, _)) => format!("{scheme}://***@{after}"),
             None => format!("***@{after}"),
         },
-    });
+    })
+}
+
+/// The same, not longer than it takes to recognise it.
+pub(crate) fn shown(text: &str) -> String {
+    /// Enough to recognise a URL by.
+    const SHOWN: usize = 200;
+    let safe = redact_unparsed(text);
     match safe.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", &safe[..end]),
         None => safe,
@@ -293,8 +298,8 @@ pub(crate) fn shown(text: &str) -> String {
 /// Parts of the names of parameters whose values are secrets, in lower case.
 ///
 /// Signed URLs, keys of APIs, and what OAuth hands over in a query or a fragment.
-pub const SECRET_NAMES: [&str; 8] =
-    ["token", "secret", "password", "passwd", "signature", "credential", "apikey", "api_key"];
+pub const SECRET_NAMES: [&str; 9] =
+    ["token", "secret", "password", "passwd", "signature", "credential", "apikey", "api_key", "api-key"];
 
 /// The text of a URL without the values of parameters that are named like secrets.
 pub fn redact(text: &str) -> String {
@@ -322,7 +327,7 @@ pub fn redact(text: &str) -> String {
 }
 
 /// Whether a parameter of this name, in lower case, holds a secret.
-fn is_secret(name: &str) -> bool {
+pub(crate) fn is_secret(name: &str) -> bool {
     matches!(name, "key" | "sig" | "auth" | "pwd") || SECRET_NAMES.iter().any(|secret| name.contains(secret))
 }
 

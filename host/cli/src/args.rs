@@ -408,8 +408,8 @@ pub(crate) struct RunArgs {
 #[derive(Args, Debug)]
 #[command(
     after_help = "The address is printed on the first line, also when the port is chosen by the system. SIGINT and SIGTERM end it once what has
-begun is finished; a second one ends it at once. Where the component gives no response, the client gets a status 500, 503 or 504, and
-a line on stderr says why. Egress is closed to what is not public, as for `urlpool run`.
+begun is finished; a second one ends it at once. Where the component gives no response, the client gets a status 500, 503 or 504, or 400 for
+a request without a Host, and a line on stderr says why. Egress is closed to what is not public, as for `urlpool run`.
 
 Examples:
   urlpool serve edge.wasm
@@ -579,10 +579,9 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<Option<T>, String> {
     }
 }
 
-/// What a method or the name of a header is made of (RFC 9110 section 5.6.2): another would never match anything.
+/// What a method or the name of a header is made of: another would never match anything.
 fn token(text: &str) -> Result<String, String> {
-    let part = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    match !text.is_empty() && text.bytes().all(part) {
+    match urlpool_core::headers::is_token(text) {
         true => Ok(text.into()),
         false => Err("not a token".into()),
     }

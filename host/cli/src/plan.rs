@@ -10,7 +10,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result, bail};
 use std::{io::Read as _, path::Path, sync::Arc};
-use urlpool_host::{Egress, Host, HostBuilder, Overrides, Proxies, Roots, System, Tls, Versions};
+use urlpool_host::{DEFAULT_CONNECTIONS, Egress, Host, HostBuilder, Overrides, Proxies, Roots, System, Tls, Versions};
 use urlpool_script::{
     AtLimit, Base64, Options, Redirect, RedirectRules, Request, Retry, RetryRules, Timeouts, Transport, WhenFull,
 };
@@ -345,9 +345,6 @@ fn egress(args: &ConnectionArgs, preset: Egress) -> Result<Egress> {
     }
     Ok(egress)
 }
-
-/// The host's own default of connections in total.
-const DEFAULT_CONNECTIONS: usize = 256;
 
 #[cfg(test)]
 mod tests {

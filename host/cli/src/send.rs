@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 use urlpool_script::{
-    Failure, Fields, Head, Mark, Pending, Phase, Pool, Program, RawBody, Request, Response, Session, answer,
+    CallError, Failure, Fields, Head, Mark, Pending, Pool, Program, RawBody, Request, Response, Session, answer,
 };
 
 /// Sends what the flags say; the exit code says whether each request got a response.
@@ -302,7 +302,7 @@ fn to_json(index: usize, request: &Request, outcome: &Outcome) -> Value {
     let history =
         head.map(|head| head.history.as_slice()).or(error.map(|error| error.history.as_slice())).unwrap_or_default();
     let url = head.map(|head| head.url.clone()).or_else(|| error.and_then(|e| e.url.clone()));
-    let begun = head.is_some() || outcome.failure.as_ref().is_some_and(reached_the_host);
+    let sent = head.is_some() || error.is_some_and(|error| was_sent(error));
     json!({
         "index": index,
         "method": request.method,
@@ -315,7 +315,7 @@ fn to_json(index: usize, request: &Request, outcome: &Outcome) -> Value {
         "body_bytes": body.map(|body| body.bytes),
         "body_sha256": body.map(|body| &body.sha256),
         "decoded": head.map(|head| head.decoded),
-        "attempts": history.len() + usize::from(begun),
+        "attempts": history.len() + usize::from(sent),
         "history": answer::history(history),
         "not_retried_because": head.and_then(|head| head.not_retried.clone()),
         "elapsed_ms": answer::millis(outcome.elapsed),
@@ -323,14 +323,10 @@ fn to_json(index: usize, request: &Request, outcome: &Outcome) -> Value {
     })
 }
 
-/// Whether the last attempt of a failed call was one: some failures come before it.
-fn reached_the_host(failure: &Failure) -> bool {
-    if let Failure::Call(error) = failure
-        && error.phase == Some(Phase::Slot)
-    {
-        return false;
-    }
-    !matches!(failure.kind(), "invalid-request" | "pool-exhausted" | "closed" | "usage" | "trap")
+/// Whether the last attempt of a failed call was sent, as far as the host saw it.
+fn was_sent(error: &CallError) -> bool {
+    let last = error.history.len() as u32 + 1;
+    error.trace.iter().any(|mark| mark.what == "sending" && mark.attempt == last)
 }
 
 /// The figures of host and pool in one object; null where the host does not count.

@@ -1,10 +1,12 @@
 //! What `-v` tells: requests as they were asked for, responses as they came, without secrets.
 
+use std::borrow::Cow;
 use std::{
     io::{IsTerminal as _, stderr},
     time::Duration,
 };
-use urlpool_core::target::redact;
+use urlpool_core::headers;
+use urlpool_core::target::{redact, redact_unparsed};
 use urlpool_script::{Failure, Fields, Head, Past, Request};
 
 /// Tells on stderr, or nothing.
@@ -20,7 +22,7 @@ impl Verbose {
 
     /// Tells that a request is being sent.
     pub(crate) fn sending(&self, request: &Request) {
-        self.tell(format!("> {} {}", request.method, redact(&without_userinfo(&request.url))));
+        self.tell(format!("> {} {}", request.method, redact_unparsed(&request.url)));
         for (name, value) in &request.headers {
             self.tell(format!("> {name}: {}", shown(name, value)));
         }
@@ -87,25 +89,19 @@ fn attempt(past: &Past) -> String {
     format!("* {} {}: {outcome}; {} after {delay} ms", past.method, past.url, past.kind)
 }
 
-/// A header's value, unless it is a secret.
-fn shown<'a>(name: &str, value: &'a str) -> &'a str {
-    let name = name.to_ascii_lowercase();
-    let secret = ["authorization", "cookie", "token", "secret", "password", "api-key", "apikey"];
-    match secret.iter().any(|word| name.contains(word)) {
-        true => "(not shown)",
-        false => value,
+/// A header's value without what is secret in it.
+fn shown<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
+    if headers::is_secret(name) {
+        "(not shown)".into()
+    } else if URLS.iter().any(|urls| name.eq_ignore_ascii_case(urls)) {
+        redact_unparsed(value).into()
+    } else {
+        value.into()
     }
 }
 
-/// A URL as it was typed, without what stands before an `@` in its authority.
-fn without_userinfo(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
-    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-    match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
-        None => url.into(),
-    }
-}
+/// Headers whose values are URLs, which may hold secrets of their own.
+const URLS: [&str; 5] = ["location", "content-location", "refresh", "referer", "link"];
 
 #[cfg(test)]
 mod tests {
@@ -120,9 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn userinfo_is_cut_out_of_a_url() {
-        assert_eq!(without_userinfo("http://u:p@a.test/@x"), "http://a.test/@x");
-        assert_eq!(without_userinfo("http://a.test/?q=a@b"), "http://a.test/?q=a@b");
-        assert_eq!(without_userinfo("path@x"), "path@x");
+    fn secrets_in_urls_are_not_shown() {
+        let location = "https://u:p/w@b.test/?access_token=abc&a=1";
+        assert_eq!(shown("Location", location), "https://***@b.test/?access_token=***&a=1");
+        assert_eq!(shown("X-Location", "a@b"), "a@b");
     }
 }

@@ -113,6 +113,15 @@ fn a_cut_body_keeps_what_came_and_says_so() {
 }
 
 #[test]
+fn what_was_never_sent_is_no_attempt() {
+    let server = Server::start();
+    let url = server.url("/stall");
+    let ran = urlpool(&["send", "--json", "--slots", "1", "--concurrency", "2", "--timeout", "300ms", &url, &url]);
+    let attempts: Vec<_> = ran.lines().iter().map(|line| line["attempts"].clone()).collect();
+    assert_eq!(attempts, [1, 0], "{}", ran.text());
+}
+
+#[test]
 fn a_stalled_server_costs_no_more_than_the_limit() {
     let server = Server::start();
     let ran = urlpool(&["send", "--json", "--timeout", "200ms", &server.url("/stall")]);

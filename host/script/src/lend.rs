@@ -235,8 +235,9 @@ impl Session {
             return self.settled(set);
         }
         let json = request.json.as_ref().map(|json| json.to_string());
-        let typed = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-type");
-        if json.is_some() && !request.headers.iter().any(typed) {
+        let mut names =
+            request.headers.iter().map(|(name, _)| name).chain(request.header_bytes.iter().map(|(name, _)| name));
+        if json.is_some() && !names.any(|name| name.eq_ignore_ascii_case("content-type")) {
             let guest = self.client.urlpool_client_messages().request();
             let (name, value) = ("Content-Type", "application/json");
             let set = guest.call_append_header(&mut self.store, any, name, value).await;

@@ -9,10 +9,10 @@ use crate::{
 };
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
-/// One request.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// One request; `Debug` shows its method alone, as the rest may hold secrets.
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// The method.
@@ -89,6 +89,12 @@ pub struct Request {
     /// Sends a clone of the request and drops the request itself.
     #[serde(default)]
     pub clone: bool,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("method", &self.method).finish_non_exhaustive()
+    }
 }
 
 impl Request {

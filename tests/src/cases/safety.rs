@@ -27,6 +27,8 @@ cases! { "safety";
     "G7" waiting_for_nothing_returns_at_once;
     "G8" an_early_answer_keeps_its_long_body;
     "G9" a_request_that_can_never_get_a_slot_is_refused_at_once;
+    "G9b" a_hop_that_can_never_get_a_slot_is_refused_at_once;
+    "G9c" a_retry_that_can_never_get_a_slot_is_refused_at_once;
     "G10" trailers_go_both_ways;
     "G11" a_finished_request_may_be_advanced_again_and_again;
     "G12" try_read_tells_pending_from_the_end;
@@ -196,6 +198,32 @@ async fn a_request_that_can_never_get_a_slot_is_refused_at_once(rig: &Rig) -> Re
     same!(client.get(other.url("/")).await?["body"], "other");
     client.ok(json!({"op": "drop", "handle": "a"})).await?;
     same!(client.send(json!({"url": server.url("/"), "preload": 5 << 20})).await?["status"], 200);
+    Ok(())
+}
+
+/// It waited for the whole slot limit, as only the first slot of a call was known to be out of reach.
+async fn a_hop_that_can_never_get_a_slot_is_refused_at_once(rig: &Rig) -> Result<()> {
+    let full = Server::replies([ok(vec![b'x'; 4 << 20])]).await?;
+    let first = Server::replies([status(302).header("Location", full.url("/"))]).await?;
+    let mut client = rig.client().await?;
+    client.open(json!({"slots": 1, "preload": null})).await?;
+    client.send(json!({"url": full.url("/"), "as": "held"})).await?;
+    let error = client.refused("pool-exhausted", json!({"url": first.url("/")})).await?;
+    ensure!(error["elapsed_ms"].as_f64().is_some_and(|took| took < 1000.0), "{error}");
+    same!((first.arrivals(), full.arrivals()), (1, 1));
+    Ok(())
+}
+
+/// As above: another request may take the slot between two attempts.
+async fn a_retry_that_can_never_get_a_slot_is_refused_at_once(rig: &Rig) -> Result<()> {
+    let server = Server::replies([status(503).header("Retry-After", "1"), ok(vec![b'x'; 4 << 20])]).await?;
+    let mut client = rig.client().await?;
+    client.open(json!({"slots": 1, "preload": null})).await?;
+    client.start("again", json!({"url": server.url("/")})).await?;
+    same!(client.send(json!({"url": server.url("/"), "as": "held"})).await?["status"], 200);
+    let error = client.fails("pool-exhausted", json!({"op": "finish", "handle": "again"})).await?["error"].take();
+    ensure!(error["elapsed_ms"].as_f64().is_some_and(|took| took < 5000.0), "{error}");
+    same!(server.arrivals(), 2);
     Ok(())
 }
 

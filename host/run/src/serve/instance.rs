@@ -42,7 +42,7 @@ impl Instance {
         store.epoch_deadline_async_yield_and_update(1);
         match bound(program, &mut store).await {
             Ok(handler) => Ok(Self { store, handler, given: 0 }),
-            Err(error) => Err(explained(&store, &error)),
+            Err(error) => Err(explained(&mut store, &error)),
         }
     }
 
@@ -63,6 +63,8 @@ impl Instance {
         answer: oneshot::Sender<Answer>,
     ) -> Result<(), Fault> {
         self.given += 1;
+        // What was refused to an earlier request does not explain the end of this one.
+        let _ = self.store.data_mut().meter.refused();
         let handled = match &self.handler {
             Handler::P2(proxy) => handle_p2(&mut self.store, proxy, request, answer).await,
             #[cfg(feature = "p3")]
@@ -72,7 +74,7 @@ impl Instance {
             Ok(true) => Ok(()),
             // What would answer is still in the store, and nobody has it any more.
             Ok(false) => Err(Fault::Silent),
-            Err(error) => Err(explained(&self.store, &error)),
+            Err(error) => Err(explained(&mut self.store, &error)),
         }
     }
 }
@@ -90,9 +92,9 @@ async fn bound(program: &Program, store: &mut Store<State>) -> wasmtime::Result<
     })
 }
 
-fn explained(store: &Store<State>, error: &wasmtime::Error) -> Fault {
+fn explained(store: &mut Store<State>, error: &wasmtime::Error) -> Fault {
     // A guest that is refused memory aborts, which looks like any other trap.
-    if store.data().meter.refused() { Fault::Memory } else { Fault::of(error) }
+    if store.data_mut().meter.refused() { Fault::Memory } else { Fault::of(error) }
 }
 
 /// Whether it answered.

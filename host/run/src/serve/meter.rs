@@ -15,14 +15,18 @@ impl Meter {
         Self { limit, memory: 0, refused: false }
     }
 
-    /// Whether a memory was not let grow.
-    pub(crate) fn refused(&self) -> bool {
-        self.refused
+    /// Whether a memory was not let grow since this was asked last.
+    pub(crate) fn refused(&mut self) -> bool {
+        std::mem::take(&mut self.refused)
     }
 }
 
 impl ResourceLimiter for Meter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // The guest's own limit, of which wasmtime asks here too, has nothing to do with this one.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         let memory = self.memory.saturating_add(desired.saturating_sub(current));
         if memory > self.limit {
             self.refused = true;
@@ -50,5 +54,17 @@ mod tests {
         assert!(!meter.refused());
         assert!(!meter.memory_growing(60, 61, None).unwrap());
         assert!(meter.refused());
+        assert!(!meter.refused());
+    }
+
+    #[test]
+    fn what_exceeds_a_limit_of_the_guest_s_own_does_not_count() {
+        let mut meter = Meter::new(100);
+        assert!(meter.memory_growing(0, 60, Some(60)).unwrap());
+        for _ in 0..3 {
+            assert!(!meter.memory_growing(60, 80, Some(60)).unwrap());
+            assert!(!meter.refused());
+        }
+        assert!(meter.memory_growing(0, 40, None).unwrap());
     }
 }

@@ -126,11 +126,15 @@ impl Server {
             return Err(Fault::NoHost);
         }
         let settings = &self.shared.settings;
-        let deadline = settings.deadline.map(|deadline| begun + deadline);
-        let patience = begun + settings.wait;
-        let patience = deadline.map_or(patience, |deadline| deadline.min(patience));
-        let permit = timeout_at(patience, Arc::clone(&self.shared.permits).acquire_owned()).await;
-        let permit = permit.ok().and_then(Result::ok).ok_or(Fault::Busy)?;
+        // What is too far off for a clock never comes.
+        let deadline = settings.deadline.and_then(|deadline| begun.checked_add(deadline));
+        let patience = begun.checked_add(settings.wait).into_iter().chain(deadline).min();
+        let permit = Arc::clone(&self.shared.permits).acquire_owned();
+        let permit = match patience {
+            Some(patience) => timeout_at(patience, permit).await.ok(),
+            None => Some(permit.await),
+        };
+        let permit = permit.and_then(Result::ok).ok_or(Fault::Busy)?;
 
         let (answer, answered) = oneshot::channel();
         let broken = Broken::default();

@@ -87,8 +87,15 @@ struct Named {
 fn json(url: &str) -> Told {
     let pool = Pool::at(url)?;
     let answer: Named = pool.post("/echo").json(&Named { name: "ada".to_owned() }).send()?.json()?;
-    let other = pool.get("/other").send()?.json::<Named>();
+    let other = pool.get("/other?api_key=SECRET").send()?.json::<Named>();
     let error = other.err().ok_or("no error")?;
+    if error.to_string().contains("SECRET") {
+        return Err(error.into());
+    }
+    // The type goes out once, and with the body that it is of.
+    let typed = pool.post("/typed").json(&answer).header("Content-Type", "application/merge-patch+json");
+    typed.json(&answer).send()?;
+    pool.post("/form").json(&answer).form(Form::new().field("a", "b")).send()?;
     Ok(format!("{} {:?} {}", answer.name, error.kind(), error.source().is_some()))
 }
 
