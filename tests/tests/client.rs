@@ -125,6 +125,15 @@ async fn a_body_is_a_reader_and_its_trailers_follow() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_body_is_the_same_by_pieces_of_any_size() -> Result<()> {
+    let body: String = (0..30_011).map(|at| char::from(b' ' + (at % 89) as u8)).collect();
+    let server = Server::replies(vec![ok(body.clone()); 3]).await?;
+    let told = run("a reader of odd pieces", server.url("/")).await?;
+    ensure!(told == body, "{} bytes", told.len());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_raw_body_is_forwarded_and_nothing_traps_when_that_is_given_up() -> Result<()> {
     let server = Server::answering(|request: &Request| match request.path() {
         "/from" => ok("carried"),

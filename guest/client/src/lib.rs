@@ -64,6 +64,7 @@ mod pool;
 mod request;
 mod response;
 pub mod task;
+mod words;
 
 #[allow(
     missing_docs,

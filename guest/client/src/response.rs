@@ -13,6 +13,7 @@ use crate::convert;
 use crate::error::{Attempt, Error, ErrorKind, Mark};
 use crate::task;
 use crate::wit::messages as wit;
+use crate::words;
 
 /// A response: the head, and a body that is read once.
 ///
@@ -116,7 +117,7 @@ impl Response {
     /// [`TooLarge`](ErrorKind::TooLarge) beyond the limit, and what cut the body: [`TimedOut`](ErrorKind::TimedOut),
     /// [`Interrupted`](ErrorKind::Interrupted), [`Protocol`](ErrorKind::Protocol) or [`Undecodable`](ErrorKind::Undecodable).
     pub fn bytes_within(&self, limit: u32) -> Result<Vec<u8>, Error> {
-        Ok(self.raw.read_all(limit)?)
+        Ok(words::bytes(&self.raw.read_all_words(limit)?))
     }
 
     /// The rest of the body as text, up to 64 MiB.
@@ -162,11 +163,11 @@ impl Response {
     /// As [`bytes_within`](Self::bytes_within), and every time after that in the same way.
     pub async fn next(&self, max: u32) -> Result<Vec<u8>, Error> {
         loop {
-            if let Some(piece) = self.raw.try_read(max)? {
-                return Ok(piece);
+            if let Some(piece) = self.raw.try_read_words(max)? {
+                return Ok(words::bytes(&piece));
             }
             if !task::is_running() {
-                return Ok(self.raw.read(max)?);
+                return Ok(words::bytes(&self.raw.read_words(max)?));
             }
             task::ready(self.raw.subscribe()).await;
         }
@@ -179,8 +180,8 @@ impl Response {
     /// As [`next`](Self::next).
     pub async fn next_with(&self, max: u32, ready: impl AsyncFn(Vec<Pollable>)) -> Result<Vec<u8>, Error> {
         loop {
-            if let Some(piece) = self.raw.try_read(max)? {
-                return Ok(piece);
+            if let Some(piece) = self.raw.try_read_words(max)? {
+                return Ok(words::bytes(&piece));
             }
             ready(self.raw.subscribe()).await;
         }
@@ -259,9 +260,8 @@ fn read(response: &wit::Response, buffer: &mut [u8]) -> io::Result<usize> {
         return Ok(0);
     }
     let max = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-    let piece = response.read(max).map_err(|error| io::Error::from(Error::from(error)))?;
-    buffer[..piece.len()].copy_from_slice(&piece);
-    Ok(piece.len())
+    let piece = response.read_words(max).map_err(|error| io::Error::from(Error::from(error)))?;
+    Ok(words::copy(&piece, buffer))
 }
 
 /// A body as its server sent it. As a [`Body`](crate::Body) it is forwarded, without passing through this component.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use bytes::Bytes;
 use urlpool_core::Now;
 use urlpool_core::delivery::{Part, Read};
 use wasip2::http::types::IncomingBody;
@@ -25,6 +26,16 @@ impl Response {
             incoming.want_trailers();
         }
         wit::Response::new(Self(RefCell::new(arrived)))
+    }
+
+    /// The next bytes, none of them at the end; nothing at all where there is nothing to read yet.
+    fn piece(&self, max: u32, block: bool) -> Result<Option<Bytes>, wit::Error> {
+        match self.read_with(block, |arrived, now| arrived.delivery.read(size(max), now)) {
+            Read::Bytes(bytes) => Ok(Some(bytes)),
+            Read::End => Ok(Some(Bytes::new())),
+            Read::Wait => Ok(None),
+            Read::Fail(error) => Err(convert::error(error)),
+        }
     }
 
     /// Reads by this function until it has an answer; `block` waits where there is nothing to read yet.
@@ -115,20 +126,11 @@ impl wit::GuestResponse for Response {
     }
 
     fn read(&self, max: u32) -> Result<Vec<u8>, wit::Error> {
-        match self.read_with(true, |arrived, now| arrived.delivery.read(size(max), now)) {
-            Read::Bytes(bytes) => Ok(bytes.into()),
-            Read::End | Read::Wait => Ok(Vec::new()),
-            Read::Fail(error) => Err(convert::error(error)),
-        }
+        self.piece(max, true).map(|piece| piece.unwrap_or_default().into())
     }
 
     fn try_read(&self, max: u32) -> Result<Option<Vec<u8>>, wit::Error> {
-        match self.read_with(false, |arrived, now| arrived.delivery.read(size(max), now)) {
-            Read::Bytes(bytes) => Ok(Some(bytes.into())),
-            Read::End => Ok(Some(Vec::new())),
-            Read::Wait => Ok(None),
-            Read::Fail(error) => Err(convert::error(error)),
-        }
+        Ok(self.piece(max, false)?.map(Vec::from))
     }
 
     fn read_all(&self, limit: u32) -> Result<Vec<u8>, wit::Error> {
@@ -137,6 +139,18 @@ impl wit::GuestResponse for Response {
             Read::Bytes(_) | Read::End | Read::Wait => Ok(whole),
             Read::Fail(error) => Err(convert::error(error)),
         }
+    }
+
+    fn read_words(&self, max: u32) -> Result<wit::Words, wit::Error> {
+        self.piece(max, true).map(|piece| words(&piece.unwrap_or_default()))
+    }
+
+    fn try_read_words(&self, max: u32) -> Result<Option<wit::Words>, wit::Error> {
+        Ok(self.piece(max, false)?.map(|piece| words(&piece)))
+    }
+
+    fn read_all_words(&self, limit: u32) -> Result<wit::Words, wit::Error> {
+        self.read_all(limit).map(|whole| words(&whole))
     }
 
     fn read_text(&self, limit: u32) -> Result<String, wit::Error> {
@@ -176,6 +190,20 @@ impl wit::GuestResponse for Response {
             }
         }
     }
+}
+
+/// Bytes as words of eight.
+fn words(bytes: &[u8]) -> wit::Words {
+    let (whole, rest) = bytes.as_chunks();
+    let mut words = Vec::with_capacity(whole.len() + 1);
+    words.extend(whole.iter().map(|word| u64::from_le_bytes(*word)));
+    if !rest.is_empty() {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        words.push(u64::from_le_bytes(last));
+    }
+    // No more bytes than were asked for, which a `u32` counts.
+    wit::Words { words, length: bytes.len() as u32 }
 }
 
 /// A size of the interface in memory; more than there can be counts as all of it.

@@ -114,15 +114,15 @@ fn read(response: Response, job: &Job) -> Result<u64, Failure> {
 
 fn read_decoded(response: &Response, job: &Job) -> Result<u64, Failure> {
     if job.length <= PIECE.into() {
-        return Ok(response.read_all(PIECE)?.len() as u64);
+        return Ok(response.read_all_words(PIECE)?.length.into());
     }
     let mut length = 0;
     loop {
-        let piece = response.read(PIECE)?;
-        if piece.is_empty() {
+        let piece = response.read_words(PIECE)?;
+        if piece.length == 0 {
             return Ok(length);
         }
-        length += piece.len() as u64;
+        length += u64::from(piece.length);
     }
 }
 

@@ -37,6 +37,7 @@ impl bindings::Guest for Guest {
             "a body that is too large" => a_body_that_is_too_large(&url),
             "a body that is cut" => a_body_that_is_cut(&url),
             "a reader" => a_reader(&url),
+            "a reader of odd pieces" => a_reader_of_odd_pieces(&url),
             "a forwarded body" => a_forwarded_body(&url),
             "many at a time" => many_at_a_time(&url),
             "in order of completion" => in_order_of_completion(&url),
@@ -63,6 +64,34 @@ fn parts_of_a_request(url: &str) -> Told {
     let missing = pool.get("/missing").basic_auth("user", "pass").send()?.error_for_status();
     let missing = missing.err().ok_or("404 is no error")?;
     Ok(format!("{} {} {:?} {:?}", response.status(), response.text()?, missing.kind(), missing.status()))
+}
+
+/// The same body by small and by large pieces, and as a whole; the last is told.
+fn a_reader_of_odd_pieces(url: &str) -> Told {
+    let pool = Pool::new();
+    let whole = pool.get(url).send()?.bytes()?;
+    let mut small = Vec::new();
+    let mut response = pool.get(url).stream().send()?;
+    for size in (1..=19).cycle() {
+        let mut buffer = vec![0; size];
+        match response.read(&mut buffer)? {
+            0 => break,
+            read => small.extend_from_slice(&buffer[..read]),
+        }
+    }
+    let mut large = Vec::new();
+    let response = pool.get(url).stream().send()?;
+    loop {
+        let piece = task::block_on(response.next(10_007))?;
+        if piece.is_empty() {
+            break;
+        }
+        large.extend_from_slice(&piece);
+    }
+    if small != whole || large != whole {
+        return Err(format!("{} and {} bytes, other than {}", small.len(), large.len(), whole.len()).into());
+    }
+    Ok(String::from_utf8(whole)?)
 }
 
 fn a_request_of_the_http_crate(url: &str) -> Told {
