@@ -124,8 +124,8 @@ impl fmt::Display for Table<'_> {
         let width = self.0.iter().map(|area| area.heading.chars().count()).max().unwrap_or_default().max(3);
         writeln!(
             f,
-            "   {:width$}  {:>5}  {:>6}  {:>6}  {:>9}  {:>8}  {:>5}",
-            "", "cases", "passed", "failed", "elsewhere", "not here", "later"
+            "   {:width$}  {:>5}  {:>12}  {:>6}  {:>9}  {:>8}  {:>5}",
+            "", "cases", "rows: passed", "failed", "elsewhere", "not here", "later"
         )?;
         let mut all = Counts { letter: ' ', heading: "all", ..Counts::default() };
         for area in self.0 {
@@ -145,7 +145,7 @@ fn line(area: &Counts, width: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     let Counts { letter, heading, cases, passed, failed, elsewhere, not_here, later } = area;
     writeln!(
         f,
-        "{letter}  {heading:width$}  {cases:>5}  {passed:>6}  {failed:>6}  {elsewhere:>9}  {not_here:>8}  {later:>5}"
+        "{letter}  {heading:width$}  {cases:>5}  {passed:>12}  {failed:>6}  {elsewhere:>9}  {not_here:>8}  {later:>5}"
     )
 }
 

@@ -12,6 +12,7 @@ use crate::workspace::{self, Workspace};
 ///
 /// When ours does something wrong. A client that cannot be installed is no error, but the tables are left as they are.
 pub(crate) fn run(filters: &[String], workspace: &Workspace, console: &Console) -> Result<()> {
+    workspace::run(&mut workspace.cargo(["build", "--package", COMPARE]))?;
     packages::install_for(COMPARE, workspace, console)?;
     // A program of its own, as the others are, which the comparison starts through cargo.
     workspace::run(&mut workspace.cargo(["build", "--package", "urlpool-compare-reqwest"]))?;

@@ -12,9 +12,9 @@ use crate::console::Console;
 use crate::debian;
 use crate::workspace::{self, Workspace};
 
-/// Installs what `package` lacks, as far as it can.
+/// Installs what the program of `package` lacks, which was built before, as far as it can.
 ///
-/// `package` is a program of ours that tells so by `--missing`: `debian PACKAGE` or `set NAME` on each line.
+/// It is one of ours that tells so by `--missing`: `debian PACKAGE` or `set NAME` on each line.
 ///
 /// # Errors
 ///
@@ -44,9 +44,10 @@ pub(crate) fn install_for(package: &str, workspace: &Workspace, console: &Consol
     Ok(())
 }
 
-/// What it lacks, as it tells itself.
+/// What it lacks, as it tells itself. Not by `cargo run`, which may choose other features than what was built, and build that anew.
 fn missing(package: &str, workspace: &Workspace) -> Result<Vec<String>> {
-    let told = workspace::output(&mut workspace.cargo(["run", "--quiet", "--package", package, "--", "--missing"]))?;
+    let mut program = Command::new(workspace.join("target/debug").join(package));
+    let told = workspace::output(program.arg("--missing").current_dir(workspace.root()))?;
     Ok(told.lines().map(str::to_owned).collect())
 }
 

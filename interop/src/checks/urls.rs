@@ -111,8 +111,11 @@ fn unescaped(column: &str) -> Option<String> {
 /// Where cargo has put the crate.
 fn vectors() -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["metadata", "--format-version", "1", "--locked", "--offline"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    let metadata: Value = serde_json::from_slice(&cargo.output()?.stdout).context("cargo metadata")?;
+    // Not offline: it wants the packages of all platforms, which a build of this one does not fetch.
+    cargo.args(["metadata", "--format-version", "1", "--locked"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let told = cargo.output()?;
+    ensure!(told.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&told.stderr));
+    let metadata: Value = serde_json::from_slice(&told.stdout).context("cargo metadata")?;
     let packages = metadata["packages"].as_array().context("packages")?;
     let idna = packages.iter().find(|package| package["name"] == "idna").context("the crate idna")?;
     let manifest = PathBuf::from(idna["manifest_path"].as_str().context("its manifest")?);
