@@ -36,7 +36,7 @@ pub(crate) fn sweep(args: &[String], workspace: &Workspace) -> Result<()> {
 
 /// Runs all tests natively, those of the component that was built included, but for what needs other people's programs.
 ///
-/// With `args`, which go to cargo, only those of them that embed the engine, and of core.
+/// With `args`, which go to cargo, only those of them that embed the engine.
 pub(crate) fn test(args: &[String], workspace: &Workspace) -> Result<()> {
     let mut engine = workspace.cargo(["test", "--workspace"]);
     for package in ELSEWHERE.iter().chain(&APART) {
@@ -67,9 +67,9 @@ const ELSEWHERE: [&str; 9] = [
     "urlpool-interop",
 ];
 
-/// Packages that do without the engine, and turn features of dependencies on that they share with it. Built in one go with
-/// those that embed the engine, they would make `cargo run --package urlpool-cli` build it a second time.
-const APART: [&str; 5] = ["example-edge", "example-feed", "urlpool", "urlpool-fuzz", "xtask"];
+/// Packages that do without the engine, and turn features on of what they share with it or with the program. Built in one go
+/// with those that embed the engine, they would make `cargo run --package urlpool-cli` build it, or the program, a second time.
+const APART: [&str; 6] = ["example-edge", "example-feed", "urlpool", "urlpool-core", "urlpool-fuzz", "xtask"];
 
 type Check = fn(&Workspace, &Console) -> Result<()>;
 
