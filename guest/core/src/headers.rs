@@ -1,5 +1,6 @@
 //! Header fields: ordered, repeatable, found in any case of letters.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -241,9 +242,23 @@ pub fn is_token(text: &str) -> bool {
 }
 
 /// Whether a header of this name holds a secret, which is not to be shown.
-pub fn is_secret(name: &str) -> bool {
+fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.contains("authorization") || name.contains("cookie") || target::is_secret(&name)
+}
+
+/// The value of a header as it may be shown: None where it is a secret as a whole, and without those in the URLs of headers
+/// that hold some.
+pub fn redact<'a>(name: &str, value: &'a str) -> Option<Cow<'a, str>> {
+    /// Their values are a URL, or hold some among other things.
+    const URLS: [&str; 5] = ["location", "content-location", "referer", "link", "refresh"];
+    if is_secret(name) {
+        None
+    } else if URLS.iter().any(|urls| name.eq_ignore_ascii_case(urls)) {
+        Some(target::redact_text(value).into())
+    } else {
+        Some(value.into())
+    }
 }
 
 /// A field that may be sent.

@@ -271,10 +271,23 @@ fn refused(text: &str, reason: String) -> Invalid {
     Invalid::Url { url: shown(text), reason }
 }
 
+/// A text that should be a URL, or a reference to one, without userinfo and without what [`redact`] leaves out.
+pub fn redact_text(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(mut url) if url.has_host() => {
+            strip_userinfo(&mut url);
+            redact(url.as_str())
+        }
+        // A path of this origin has no userinfo in front.
+        Err(_) if text.starts_with('/') && !text.starts_with("//") => redact(text),
+        Ok(_) | Err(_) => redact_unparsed(text),
+    }
+}
+
 /// The text of a URL that was not parsed, without userinfo and without what [`redact`] leaves out.
 ///
 /// Where userinfo ends is unclear in such a text, as a password may hold a slash; so all before the last `@` is left out.
-pub fn redact_unparsed(text: &str) -> String {
+fn redact_unparsed(text: &str) -> String {
     redact(&match text.rsplit_once('@') {
         None => text.to_owned(),
         Some((before, after)) => match before.split_once("://") {

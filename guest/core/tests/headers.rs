@@ -1,6 +1,6 @@
 //! Header fields.
 
-use urlpool_core::headers::{FIELD_OVERHEAD, FORBIDDEN, MAX_SECTION, is_token};
+use urlpool_core::headers::{self, FIELD_OVERHEAD, FORBIDDEN, MAX_SECTION, is_token};
 use urlpool_core::{Headers, Invalid};
 
 #[test]
@@ -136,4 +136,25 @@ fn fields(fields: &[(&str, &str)]) -> Headers {
         headers.append(name, *value).expect("it is valid");
     }
     headers
+}
+
+#[test]
+fn secrets_in_headers_are_not_shown() {
+    for name in
+        ["Authorization", "proxy-authorization", "cookie", "Set-Cookie", "X-Api-Key", "X-Auth-Token", "X-Signature"]
+    {
+        assert_eq!(headers::redact(name, "abc"), None, "{name}");
+    }
+    let shown = |name, value| headers::redact(name, value).map(|shown| shown.into_owned());
+    assert_eq!(shown("Accept", "a@b").as_deref(), Some("a@b"));
+    for (location, safe) in [
+        ("https://u:pw@b.test/x?access_token=abc&a=1", "https://b.test/x?access_token=***&a=1"),
+        ("https://b.test/@user/x", "https://b.test/@user/x"),
+        ("/@user/x?sig=abc", "/@user/x?sig=***"),
+        // No host that anybody would find: where its userinfo ends is unclear.
+        ("http://u:p/w@b.test/", "http://***@b.test/"),
+        ("//u:pw@b.test/", "***@b.test/"),
+    ] {
+        assert_eq!(shown("location", location).as_deref(), Some(safe), "{location}");
+    }
 }
