@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use wasip2::http::types::IncomingBody;
 
@@ -25,16 +24,12 @@ pub struct RequestBuilder {
     pool: Pool,
     open: Result<wit::Request, Error>,
     parents: Vec<IncomingBody>,
-    /// Whether the caller has given a `Content-Type`.
-    typed: bool,
-    /// Whether the body is JSON, whose type is sent unless the caller gives one.
-    json: bool,
 }
 
 impl RequestBuilder {
     pub(crate) fn new(pool: &Pool, method: &Method, url: &str) -> Self {
         let open = pool.raw().request(&convert::method(method), url).map_err(Error::from);
-        Self { pool: pool.clone(), open, parents: Vec::new(), typed: false, json: false }
+        Self { pool: pool.clone(), open, parents: Vec::new() }
     }
 
     /// Appends one pair to the query of the URL, percent-encoded.
@@ -48,19 +43,14 @@ impl RequestBuilder {
         N: TryInto<HeaderName, Error: std::error::Error + Send + Sync + 'static>,
         V: TryInto<HeaderValue, Error: std::error::Error + Send + Sync + 'static>,
     {
-        let mut typed = self.typed;
-        let mut set = self.try_set(|request| {
+        self.try_set(|request| {
             let (name, value) = header(name, value)?;
-            typed |= name == CONTENT_TYPE;
             Ok(request.append_headers(&[(name.as_str().to_owned(), value.as_bytes().to_vec())])?)
-        });
-        set.typed = typed;
-        set
+        })
     }
 
     /// Appends many headers, byte for byte, such as those of a request to forward.
-    pub fn headers(mut self, headers: &HeaderMap) -> Self {
-        self.typed |= headers.contains_key(CONTENT_TYPE);
+    pub fn headers(self, headers: &HeaderMap) -> Self {
         self.try_set(|request| Ok(request.append_headers(&convert::fields(headers))?))
     }
 
@@ -81,7 +71,6 @@ impl RequestBuilder {
 
     /// Sets the body, replacing any earlier one. No `Content-Type` is added.
     pub fn body(mut self, body: impl Into<Body>) -> Self {
-        self.json = false;
         if let Ok(request) = &self.open {
             self.parents.extend(body.into().set(request));
         }
@@ -89,8 +78,7 @@ impl RequestBuilder {
     }
 
     /// Sets a form as the body and its `Content-Type`, unless the request has one; it replaces any earlier body.
-    pub fn form(mut self, form: impl Into<Form>) -> Self {
-        self.json = false;
+    pub fn form(self, form: impl Into<Form>) -> Self {
         self.try_set(|request| {
             request.set_form(form.into().lower()?);
             Ok(())
@@ -99,13 +87,12 @@ impl RequestBuilder {
 
     /// Sets a value as JSON, with its `Content-Type`, unless the request has one; it replaces any earlier body.
     #[cfg(feature = "json")]
-    pub fn json(mut self, value: &(impl serde::Serialize + ?Sized)) -> Self {
-        self.json = true;
+    pub fn json(self, value: &(impl serde::Serialize + ?Sized)) -> Self {
         self.try_set(|request| {
-            let text = serde_json::to_vec(value).map_err(|error| {
+            let text = serde_json::to_string(value).map_err(|error| {
                 Error::with_source(ErrorKind::InvalidRequest, "body: cannot be written as JSON", error)
             })?;
-            request.set_body(&text);
+            request.set_json(&text);
             Ok(())
         })
     }
@@ -169,10 +156,7 @@ impl RequestBuilder {
     /// [`NotReplayable`](ErrorKind::NotReplayable) when the body holds a stream, and what was wrong so far.
     pub fn try_clone(&self) -> Result<Self, Error> {
         match &self.open {
-            Ok(request) => {
-                let (pool, open) = (self.pool.clone(), Ok(request.clone()?));
-                Ok(Self { pool, open, parents: Vec::new(), typed: self.typed, json: self.json })
-            }
+            Ok(request) => Ok(Self { pool: self.pool.clone(), open: Ok(request.clone()?), parents: Vec::new() }),
             Err(error) => Err(Error::here(error.kind(), error.to_string())),
         }
     }
@@ -183,8 +167,7 @@ impl RequestBuilder {
     ///
     /// Of any kind; see [`ErrorKind`].
     pub fn send(self) -> Result<Response, Error> {
-        let pool = self.pool.clone();
-        let (open, parents) = self.open();
+        let Self { pool, open, parents } = self;
         let response = pool.raw().send(open?);
         drop(parents);
         Response::wrap(response?)
@@ -192,8 +175,7 @@ impl RequestBuilder {
 
     /// Begins to send it and returns at once. What goes wrong is told when the [`Pending`] is finished.
     pub fn start(self) -> Pending {
-        let pool = self.pool.clone();
-        let (open, parents) = self.open();
+        let Self { pool, open, parents } = self;
         match open {
             Ok(request) => Pending::begun(pool.raw().start(request), pool, parents),
             Err(error) => Pending::failed(error, pool),
@@ -202,11 +184,7 @@ impl RequestBuilder {
 
     /// The request itself and what it borrows from, for sending many.
     pub(crate) fn open(self) -> (Result<wit::Request, Error>, Vec<IncomingBody>) {
-        let typed = match self.json && !self.typed {
-            true => self.try_set(|request| Ok(request.append_header(CONTENT_TYPE.as_str(), "application/json")?)),
-            false => self,
-        };
-        (typed.open, typed.parents)
+        (self.open, self.parents)
     }
 
     fn set(self, set: impl FnOnce(&wit::Request)) -> Self {

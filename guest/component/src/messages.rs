@@ -208,6 +208,12 @@ impl wit::GuestRequest for Request {
         open.streams.clear();
     }
 
+    fn set_json(&self, text: String) {
+        let open = &mut *self.0.borrow_mut();
+        open.request.set_json(Bytes::from(text.into_bytes()));
+        open.streams.clear();
+    }
+
     fn set_body_stream(&self, content: InputStream, length: Option<u64>) {
         let open = &mut *self.0.borrow_mut();
         open.request.set_body_stream(length);

@@ -82,14 +82,14 @@ impl Outgoing {
             return Err(Invalid::OtherOrigin { asked: self.target.origin().to_string(), own: own.to_string() });
         }
         let named = |names: &[String], name: &str| names.iter().any(|other| other == name);
-        let is_form = matches!(content, Content::Form(_));
+        let is_typed = matches!(content, Content::Form(_) | Content::Json(_));
         let own_names: Vec<String> = self.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
         for (name, value) in pool.headers.iter() {
             let lower = name.to_ascii_lowercase();
-            // The type of a form is the request's own, and replaces the pool's as any header of a request does.
+            // The type of a form or of JSON is the request's own, and replaces the pool's as any header of a request does.
             // Credentials of an origin are meant more exactly than those of a pool.
             let replaced = named(&own_names, &lower)
-                || (is_form && lower == "content-type")
+                || (is_typed && lower == "content-type")
                 || (lower == "authorization" && pool.keyring.get(self.target.origin()).is_some());
             if !replaced && !named(removed, &lower) {
                 self.headers.append_valid(name, value);
@@ -109,6 +109,12 @@ impl Outgoing {
         let body = match content {
             Content::Nothing => Body::default(),
             Content::Body(body) => body,
+            Content::Json(body) => {
+                if !self.headers.contains("content-type") && !named(removed, "content-type") {
+                    self.headers.append_valid("Content-Type", b"application/json");
+                }
+                body
+            }
             Content::Form(form) => {
                 let encoded = form.encode(entropy)?;
                 if self.headers.contains("content-type") || !named(removed, "content-type") {

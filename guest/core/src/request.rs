@@ -64,6 +64,8 @@ pub(crate) enum Content {
     #[default]
     Nothing,
     Body(Body),
+    /// A body that is JSON, which its type says.
+    Json(Body),
     Form(Form),
 }
 
@@ -211,12 +213,17 @@ impl Request {
 
     /// Sets a body in memory.
     pub fn set_body(&mut self, content: Bytes) {
-        self.content = Content::Body(Body::new(vec![Piece::Bytes(content)]));
+        self.content = Content::Body(Body::of(content));
     }
 
     /// Sets a body that is read while it is sent: the shell's only stream of this request.
     pub fn set_body_stream(&mut self, length: Option<u64>) {
         self.content = Content::Body(Body::new(vec![Piece::Stream { index: 0, length }]));
+    }
+
+    /// Sets a JSON text as the body, and its `Content-Type` unless the request has one.
+    pub fn set_json(&mut self, text: Bytes) {
+        self.content = Content::Json(Body::of(text));
     }
 
     /// Sets a form as the body.
@@ -289,7 +296,7 @@ impl Request {
     pub fn has_streams(&self) -> bool {
         match &self.content {
             Content::Nothing => false,
-            Content::Body(body) => body.has_streams(),
+            Content::Body(body) | Content::Json(body) => body.has_streams(),
             Content::Form(form) => form.has_streams(),
         }
     }
@@ -297,7 +304,7 @@ impl Request {
     /// Whether a boundary will be drawn for its form: one that will be multipart, without a boundary of the caller.
     pub fn needs_boundary(&self) -> bool {
         match &self.content {
-            Content::Nothing | Content::Body(_) => false,
+            Content::Nothing | Content::Body(_) | Content::Json(_) => false,
             Content::Form(form) => form.needs_boundary(),
         }
     }
@@ -342,6 +349,10 @@ impl Body {
     /// A body of these pieces.
     pub fn new(pieces: Vec<Piece>) -> Self {
         Self { pieces }
+    }
+
+    fn of(content: Bytes) -> Self {
+        Self::new(vec![Piece::Bytes(content)])
     }
 
     /// Whether a piece of it is a stream.

@@ -91,6 +91,20 @@ fn userinfo_becomes_basic_credentials() {
 }
 
 #[test]
+fn json_has_its_type_unless_the_request_says_otherwise() {
+    let json = || post().with(|request| request.set_json(Bytes::from_static(b"{}")));
+    let types = |scenario: Scenario| -> Vec<String> {
+        let sent = scenario.outbound();
+        sent.headers.get_all("content-type").map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+    };
+    assert_eq!(types(json()), ["application/json"]);
+    assert_eq!(types(json().header("content-type", "application/merge-patch+json")), ["application/merge-patch+json"]);
+    assert!(types(json().with(|request| request.remove_header("Content-Type"))).is_empty());
+    // With another body, that of the JSON is gone.
+    assert!(types(json().with(|request| request.set_body(Bytes::from_static(b"x")))).is_empty());
+}
+
+#[test]
 fn credentials_replace_each_other() {
     let sent = get().with(|request| {
         request.append_header("Authorization", b"own").unwrap();

@@ -234,17 +234,13 @@ impl Session {
             let set = guest.call_set_body_stream(&mut self.store, any, stream, pieces.length).await;
             return self.settled(set);
         }
-        let json = request.json.as_ref().map(|json| json.to_string());
-        let mut names =
-            request.headers.iter().map(|(name, _)| name).chain(request.header_bytes.iter().map(|(name, _)| name));
-        if json.is_some() && !names.any(|name| name.eq_ignore_ascii_case("content-type")) {
+        if let Some(json) = &request.json {
             let guest = self.client.urlpool_client_messages().request();
-            let (name, value) = ("Content-Type", "application/json");
-            let set = guest.call_append_header(&mut self.store, any, name, value).await;
-            self.told(set).await?;
+            let set = guest.call_set_json(&mut self.store, any, &json.to_string()).await;
+            return self.settled(set);
         }
         let bytes = request.body_base64.as_ref().map(|body| body.0.as_slice());
-        let text = request.body.as_ref().or(json.as_ref()).map(String::as_bytes);
+        let text = request.body.as_ref().map(String::as_bytes);
         if let Some(body) = bytes.or(text) {
             let guest = self.client.urlpool_client_messages().request();
             let set = guest.call_set_body(&mut self.store, any, body).await;

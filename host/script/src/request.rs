@@ -50,7 +50,7 @@ pub struct Request {
     /// Pieces streamed as the body.
     #[serde(default)]
     pub body_stream: Option<Pieces>,
-    /// A JSON value as the body, with its `Content-Type` unless `headers` has one.
+    /// A JSON value as the body, with its `Content-Type` unless the request has one.
     #[serde(default, deserialize_with = "said")]
     pub json: Option<Value>,
     /// A form as the body.
