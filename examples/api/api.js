@@ -40,8 +40,7 @@ class Api {
     const request = this.pool.request({ tag: method }, target);
     request.bearerAuth('secret');
     if (body !== undefined) {
-      request.appendHeader('content-type', 'application/json');
-      request.setBody(new TextEncoder().encode(JSON.stringify(body)));
+      request.setJson(JSON.stringify(body));
     }
     const response = this.pool.send(request);
     try {
