@@ -44,7 +44,7 @@ struct Open {
     incoming: Incoming,
     lease: Lease,
     /// The guest's right to have the request in flight.
-    _quota: Option<OwnedSemaphorePermit>,
+    quota: Option<OwnedSemaphorePermit>,
 }
 
 /// What holds for a response's body, whatever the response says.
@@ -71,7 +71,7 @@ impl ResponseBody {
     ) -> Self {
         let Terms { between_bytes, drain, quota } = terms;
         let mut body = Self {
-            open: Some(Open { incoming, lease, _quota: quota }),
+            open: Some(Open { incoming, lease, quota }),
             upload,
             disposition,
             between_bytes,
@@ -244,7 +244,7 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        let Some(Open { incoming, lease, .. }) = self.open.take() else {
+        let Some(Open { incoming, lease, quota }) = self.open.take() else {
             return;
         };
         let hint = match self.disposition {
@@ -266,7 +266,11 @@ impl Drop for ResponseBody {
         }
         let drain = self.drain;
         lease.returning();
-        let _draining = runtime.spawn(drain.run(incoming, lease, hint));
+        let _draining = runtime.spawn(async move {
+            drain.run(incoming, lease, hint).await;
+            // What is drained holds a connection, which counts.
+            drop(quota);
+        });
     }
 }
 

@@ -244,3 +244,48 @@ impl std::error::Error for Failure {}
 // Windows they mean something that a connect never reports.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use io::ErrorKind;
+
+    #[test]
+    fn what_a_failed_connect_means() {
+        for (kind, failure) in [
+            (ErrorKind::ConnectionRefused, Failure::Refused),
+            (ErrorKind::TimedOut, Failure::ConnectTimeout),
+            (ErrorKind::NetworkUnreachable, Failure::Unroutable),
+            (ErrorKind::HostUnreachable, Failure::Unavailable),
+            (ErrorKind::ConnectionReset, Failure::Terminated),
+            (ErrorKind::ConnectionAborted, Failure::Terminated),
+            (ErrorKind::AddrNotAvailable, Failure::LimitReached),
+            (ErrorKind::PermissionDenied, Failure::Unavailable),
+        ] {
+            assert_eq!(Failure::connecting(&kind.into()), failure, "{kind:?}");
+        }
+        for code in [EMFILE, ENFILE] {
+            assert_eq!(Failure::connecting(&io::Error::from_raw_os_error(code)), Failure::LimitReached, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_an_error_of_a_connection_means() {
+        for (error, failure) in [
+            (io::Error::other(Failure::ReadTimeout), Failure::ReadTimeout),
+            (io::Error::other(rustls::Error::NoCertificatesPresented), Failure::TlsCertificate),
+            (io::Error::other(rustls::Error::DecryptError), Failure::TlsProtocol),
+            (ErrorKind::UnexpectedEof.into(), Failure::Incomplete),
+            (io::Error::new(ErrorKind::InvalidData, "Invalid chunk size"), Failure::Protocol),
+            (io::Error::new(ErrorKind::InvalidInput, "Invalid chunk end"), Failure::Protocol),
+            (ErrorKind::ConnectionReset.into(), Failure::Terminated),
+            (ErrorKind::BrokenPipe.into(), Failure::Terminated),
+        ] {
+            assert_eq!(Failure::io(&error), failure, "{error:?}");
+        }
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure);
+        assert_eq!(Failure::tls(&alert), Failure::TlsAlert { id: 40, name: "HandshakeFailure".to_owned() });
+        let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+        assert_eq!(Failure::tls(&expired), Failure::TlsCertificate);
+    }
+}

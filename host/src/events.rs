@@ -35,13 +35,13 @@ pub enum Event<'a> {
         /// Where it leads.
         origin: Origin<'a>,
     },
-    /// A request that had to wait for a connection does so no longer.
+    /// A request that had to wait for a connection, or for the quota of its guest, does so no longer.
     Waited {
         /// Where it goes.
         origin: Origin<'a>,
         /// How long it waited.
         time: Duration,
-        /// Whether it got one.
+        /// Whether it got that.
         granted: bool,
     },
     /// A request is sent a second time, because a kept connection turned out dead, or the server refused it unprocessed.

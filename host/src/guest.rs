@@ -3,6 +3,7 @@
 use crate::egress::Egress;
 use crate::error::{Error, Failure};
 use crate::hooks::Hooks;
+use crate::quota::Quota;
 use crate::route::{Route, Versions, Way};
 use crate::send::{self, Errand};
 use crate::upload::BodyError;
@@ -11,9 +12,6 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use std::sync::Arc;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tracing::Instrument;
 
 /// One guest of a [`Host`]: a component, or whoever else is to be kept apart from others.
@@ -24,7 +22,7 @@ use tracing::Instrument;
 pub struct Guest {
     host: Host,
     way: Way,
-    quota: Option<Arc<Semaphore>>,
+    quota: Option<Quota>,
 }
 
 impl Guest {
@@ -74,15 +72,7 @@ impl Guest {
             tenant = self.way.tenant.as_deref(),
         );
         shared.connections.count(|stats| stats.requests += 1);
-        let quota = match &self.quota {
-            Some(quota) => {
-                // On the heap, so that guests without a quota do not carry room for it about.
-                let acquiring = timeout(shared.connections.acquire_timeout(), Arc::clone(quota).acquire_owned());
-                let acquired = Box::pin(acquiring).await;
-                Some(acquired.ok().and_then(Result::ok).ok_or(Failure::LimitReached)?)
-            }
-            None => None,
-        };
+        let quota = self.quota.clone();
         let errand = Errand { way: self.way.clone(), waits: shared.waits.or(timeouts), drain: shared.drain, quota };
         send::send(&shared.connections, request, errand).instrument(span).await
     }
@@ -113,8 +103,8 @@ impl GuestBuilder {
     /// How many requests of the guest may be in flight at once; further ones wait as for a connection. Default: no limit but
     /// those of the host.
     ///
-    /// A request is in flight until its response has ended or was dropped. With less than the host's limit of connections, no
-    /// guest can starve another.
+    /// A request is in flight until its response has ended, or was dropped and what is [drained](crate::HostBuilder::drain) of
+    /// it has come. With less than the host's limit of connections, no guest can starve another.
     pub fn requests(mut self, limit: usize) -> Self {
         self.requests = Some(limit);
         self
@@ -141,7 +131,7 @@ impl GuestBuilder {
         if self.requests == Some(0) {
             return Err(Error::Limit("requests"));
         }
-        let quota = self.requests.map(|limit| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))));
+        let quota = self.requests.map(Quota::new);
         let way = self.host.shared.ways.of(self.route);
         Ok(Guest { host: self.host, way, quota })
     }

@@ -3,6 +3,7 @@
 use crate::error::Failure;
 use crate::idle::Hint;
 use crate::stats::Close;
+use crate::wire::READ_BUFFER;
 use http::header::{CONNECTION, CONTENT_LENGTH, Entry, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::response::Parts;
 use http::uri::Authority;
@@ -17,12 +18,16 @@ use urlpool_core::request::defines_content;
 /// # Errors
 ///
 /// [`Failure::Upgraded`] for 101, [`Failure::TransferCoding`] for any coding but exactly `chunked`: hyper would read such
-/// a body up to the end of the connection and hand it over undecoded.
+/// a body up to the end of the connection and hand it over undecoded. [`Failure::HeadTooLarge`] for a head of HTTP/2 that is
+/// larger than one of HTTP/1.1 may be.
 pub(crate) fn judge(method: &Method, head: &Parts) -> Result<Disposition, Failure> {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Failure::Upgraded);
     }
     if head.version == Version::HTTP_2 {
+        if size(&head.headers) > READ_BUFFER {
+            return Err(Failure::HeadTooLarge);
+        }
         // Frames bound the body, and the connection outlives it.
         return Ok(Disposition::Keep(Hint::default()));
     }
@@ -49,6 +54,11 @@ pub(crate) fn judge(method: &Method, head: &Parts) -> Result<Disposition, Failur
     } else {
         Disposition::Keep(hint(&head.headers))
     })
+}
+
+/// The size of a section of fields as RFC 9113 section 6.5.2 counts it.
+fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
 /// Takes away the length of a body that is sent in chunks.

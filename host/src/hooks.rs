@@ -290,3 +290,40 @@ fn code_of(error: &Error) -> ErrorCode {
         other => ErrorCode::InternalError(Some(other.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_is_the_error_code_that_it_names() {
+        for (failure, code) in [
+            (Failure::DnsTimeout, "DnsTimeout"),
+            (Failure::Dns("no such name".to_owned()), "DnsError"),
+            (Failure::Refused, "ConnectionRefused"),
+            (Failure::Unavailable, "DestinationUnavailable"),
+            (Failure::Unroutable, "DestinationIpUnroutable"),
+            (Failure::Prohibited, "DestinationIpProhibited"),
+            (Failure::ConnectTimeout, "ConnectionTimeout"),
+            (Failure::LimitReached, "ConnectionLimitReached"),
+            (Failure::Terminated, "ConnectionTerminated"),
+            (Failure::ReadTimeout, "ConnectionReadTimeout"),
+            (Failure::TlsCertificate, "TlsCertificateError"),
+            (Failure::TlsProtocol, "TlsProtocolError"),
+            (Failure::TlsAlert { id: 40, name: "HandshakeFailure".to_owned() }, "TlsAlertReceived"),
+            (Failure::Denied, "HttpRequestDenied"),
+            (Failure::Proxy, "ConfigurationError"),
+            (Failure::Uri, "HttpRequestUriInvalid"),
+            (Failure::RequestBody, "HttpProtocolError"),
+            (Failure::Incomplete, "HttpResponseIncomplete"),
+            (Failure::HeadTooLarge, "HttpResponseHeaderSectionSize"),
+            (Failure::TransferCoding("gzip".to_owned()), "HttpResponseTransferCoding"),
+            (Failure::Upgraded, "HttpUpgradeFailed"),
+            (Failure::Protocol, "HttpProtocolError"),
+        ] {
+            let told = format!("{:?}", code_of(&error_of(failure.clone())));
+            let name: String = told.chars().skip("ErrorCode::".len()).take_while(char::is_ascii_alphanumeric).collect();
+            assert_eq!(name, code, "{failure:?}: {told}");
+        }
+    }
+}

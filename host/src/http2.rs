@@ -32,7 +32,7 @@ pub(crate) async fn handshake(wire: Wire) -> Result<(Sender, Driver), h2::Error>
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)
-        .max_header_list_size(READ_BUFFER as u32)
+        .max_header_list_size(HEAD)
         .max_send_buffer_size(SEND_BUFFER)
         .handshake(wire)
         .await
@@ -73,7 +73,7 @@ pub(crate) async fn send(
     };
     let pump = pump.map(|pump| Pumping(runtime.spawn(pump)));
     let left = head::length(response.headers());
-    Ok(response.map(|stream| Incoming { stream, left, trailing: false, pump }))
+    Ok(response.map(|stream| Incoming { stream, left, trailing: false, _pump: pump }))
 }
 
 /// Why a request got no response.
@@ -162,7 +162,8 @@ pub(crate) struct Incoming {
     left: Option<u64>,
     /// Whether only trailers may still come.
     trailing: bool,
-    pump: Option<Pumping>,
+    /// What is still sent of the request, as long as this is read.
+    _pump: Option<Pumping>,
 }
 
 impl Incoming {
@@ -188,13 +189,13 @@ impl Incoming {
         }
     }
 
-    /// Whether this only says that the server needs no more of a request that is still being sent.
+    /// Whether this only says that the server needs no more of the request, after all of the length that it declared.
     ///
-    /// RFC 9113 §8.1: it may say so after a whole response, and h2 then forgets that it was whole.
+    /// RFC 9113 §8.1: it is to say so after the end of its response, which h2 keeps in mind. Without that or a length, nobody
+    /// can tell whether the response is whole.
     fn is_enough(&self, error: &h2::Error) -> bool {
-        let uploading = self.pump.as_ref().is_some_and(|pump| !pump.0.is_finished());
-        let whole = self.left.is_none_or(|left| left == 0);
-        error.is_reset() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR) && uploading && whole
+        let whole = self.left == Some(0);
+        error.is_reset() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR) && whole
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
@@ -218,6 +219,10 @@ const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 
 /// The largest frame a server may send; fewer frames cost fewer calls.
 const FRAME: u32 = 256 * 1024;
+
+/// The largest head that is read at all: larger than [`head::judge`] takes, since h2 does not tell what is larger from what is
+/// malformed.
+const HEAD: u32 = 4 * READ_BUFFER as u32;
 
 /// How much of one request is buffered before its server takes it.
 const SEND_BUFFER: usize = 1024 * 1024;

@@ -396,6 +396,14 @@ impl<K: Place, C: Clone> Book<K, C> {
         }
     }
 
+    /// The holder of this ticket for `key` waits no longer for what others are about to have done with, or to open: it gets a
+    /// slot, unless a limit is in the way.
+    pub(crate) fn insist(&mut self, key: &K, ticket: Ticket) -> Option<Id> {
+        let live = self.origins.get(key).map_or(0, |origin| origin.live);
+        let free = live < self.limits.per_origin && self.slots.len() < self.limits.total;
+        (free && self.leave_queue(key, ticket)).then(|| self.open(key))
+    }
+
     /// Closes what was idle for too long. Returns when to look again, unless nothing is idle.
     pub(crate) fn expire(&mut self, now: Instant, effects: &mut Vec<Effect<C>>) -> Option<Instant> {
         while let Some((due, id)) = self.due.first().copied() {

@@ -52,6 +52,7 @@ mod key;
 mod lease;
 mod network;
 mod proxy;
+mod quota;
 mod resend;
 mod resolve;
 mod route;

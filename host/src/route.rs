@@ -81,6 +81,47 @@ impl Ways {
 }
 
 #[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_of_a_route_makes_another_way() {
+        let ways = Ways::new();
+        let open = Route::open();
+        // Settings of TLS are never compared by what they are.
+        let tls = Tls::builder().build().unwrap();
+        let proxies = Proxies::new().all("http://proxy.test").unwrap();
+        let egress = Egress::open().deny("a.test").unwrap();
+        let routes = [
+            open.clone(),
+            Route { tenant: Some("a".into()), ..open.clone() },
+            Route { egress, ..open.clone() },
+            Route { tls, ..open.clone() },
+            Route { proxies, ..open.clone() },
+            Route { versions: Versions::Http1, ..open.clone() },
+        ];
+        let taken: Vec<_> = routes.iter().map(|route| ways.of(route.clone())).collect();
+        for (first, one) in taken.iter().enumerate() {
+            for (second, other) in taken.iter().enumerate() {
+                assert_eq!(one == other, first == second, "{first} and {second}");
+            }
+            // Asked for once more, it is the same.
+            assert_eq!(ways.of(routes[first].clone()), *one, "{first}");
+        }
+    }
+
+    #[test]
+    fn tenants_resume_no_sessions_of_others() {
+        let ways = Ways::new();
+        let of = |tenant: Option<&str>| ways.of(Route { tenant: tenant.map(Into::into), ..Route::open() });
+        let (none, a, b) = (of(None), of(Some("a")), of(Some("b")));
+        assert_ne!(a.tls(), none.tls());
+        assert_ne!(a.tls(), b.tls());
+        assert_eq!(none.tls(), &none.tls);
+    }
+}
+
+#[cfg(test)]
 impl Route {
     /// One without any rule.
     pub(crate) fn open() -> Self {

@@ -9,6 +9,7 @@ use crate::http2;
 use crate::incoming::Incoming;
 use crate::key::Key;
 use crate::lease::{Lease, Sender};
+use crate::quota::Quota;
 use crate::resend::{self, Death, Resend};
 use crate::route::Way;
 use crate::stats::Close;
@@ -22,7 +23,6 @@ use http::{Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 /// How long the phases of a request may take.
@@ -49,8 +49,8 @@ pub(crate) struct Errand {
     pub(crate) way: Way,
     pub(crate) waits: Waits,
     pub(crate) drain: Drain,
-    /// The guest's right to have the request in flight.
-    pub(crate) quota: Option<OwnedSemaphorePermit>,
+    /// How many requests the guest may have in flight.
+    pub(crate) quota: Option<Quota>,
 }
 
 /// Sends `request`, whose URI is absolute.
@@ -69,8 +69,12 @@ pub(crate) async fn send(
     }
     let Errand { way, waits, drain, quota } = errand;
     let mut key = connections.known(Key::of(request.uri(), way)?);
-
-    let (mut lease, reused) = connections.acquire(&key, waits.connect).await?;
+    let quota = match &quota {
+        // On the heap, so that guests without a quota do not carry room for it about.
+        Some(quota) => Some(Box::pin(quota.admit(&key, connections)).await?),
+        None => None,
+    };
+    let (mut lease, mut reused) = connections.acquire(&key, waits.connect).await?;
     let (mut head, body) = request.into_parts();
     // A fresh connection that nobody else uses is not stale, and nothing is refused on it: what was sent is not needed again.
     let keep = reused || lease.shared();
@@ -85,8 +89,9 @@ pub(crate) async fn send(
         // On a connection that others use, nothing tells whose answer has begun.
         let shared = lease.shared();
         let resting = || progress.over() || (!shared && (traffic.answering() || traffic.deaf()));
+        let wrote = || traffic.wrote().filter(|_| !shared);
         let attempt = match begin(&mut lease, head, upload) {
-            Ok(sending) => watch(sending, &progress, waits.first_byte, resting).await,
+            Ok(sending) => watch(sending, &progress, waits.first_byte, resting, wrote).await,
             Err(died) => Err(Outcome::Died(died)),
         };
         let died = match attempt {
@@ -107,14 +112,14 @@ pub(crate) async fn send(
             Err(Outcome::Died(died)) => died,
         };
         // A server that speaks first, on a fresh connection, answers nothing, but is heard.
-        let since = if reused && spare.is_some() { read } else { 0 };
+        let since = if reused { read } else { 0 };
         let heard = !lease.shared() && traffic.read() > since;
         let death = Death {
             resent: spare.is_none(),
             reused,
             refused: died.refused(),
             // What came before the request went out does not answer it, such as the farewell of an idle connection.
-            answered: heard && !died.unwritten,
+            answered: (heard || died.reset()) && !died.unwritten,
             written: !died.unwritten && (lease.shared() || traffic.written() > written),
             repeatable,
             at_hand: source.at_hand(),
@@ -135,9 +140,12 @@ pub(crate) async fn send(
         }
         lease = if lease.shared() {
             died.end(lease);
-            Box::pin(connections.acquire(&key, waits.connect)).await?.0
+            let acquired;
+            (acquired, reused) = Box::pin(connections.acquire(&key, waits.connect)).await?;
+            acquired
         } else {
             let permit = lease.replace().ok_or(failure)?;
+            reused = false;
             Box::pin(connections.open(&key, permit, waits.connect)).await?
         };
         head = *again;
@@ -190,6 +198,11 @@ impl Died {
             }
             Cause::Http1(_) | Cause::Gone | Cause::Unsayable(_) => false,
         }
+    }
+
+    /// Whether it was ended alone: the server has heard of it, and the connection lives on.
+    fn reset(&self) -> bool {
+        matches!(&self.error, Cause::Http2(error) if error.is_reset())
     }
 
     fn wants_http1(&self) -> bool {
@@ -251,13 +264,16 @@ fn begin(lease: &mut Lease, mut head: Parts, upload: Upload) -> Result<Sending, 
     }
 }
 
-/// Waits for the head of a response, under the timeout that begins once the request is out.
+/// Waits for the head of a response, under the timeout that begins once the request is out: when nothing is sent any more, and
+/// the last of it `wrote`, where that is known.
 async fn watch(
     mut sending: Sending,
     progress: &Progress,
     first_byte: Duration,
     resting: impl Fn() -> bool,
+    wrote: impl Fn() -> Option<std::time::Instant>,
 ) -> Result<Response<Incoming>, Outcome> {
+    let mut wait = first_byte;
     loop {
         if !progress.over() {
             tokio::select! {
@@ -271,12 +287,17 @@ async fn watch(
             return Err(Outcome::TimedOut);
         }
         // The first byte is waited for once the request is out, however long the guest took to write it.
-        match timeout(first_byte, sending.as_mut()).await {
-            Ok(answer) => return answer.map_err(Outcome::Died),
-            Err(_) if resting() => return Err(Outcome::TimedOut),
-            // It had only paused for an interim response.
-            Err(_) => {}
+        if let Ok(answer) = timeout(wait, sending.as_mut()).await {
+            return answer.map_err(Outcome::Died);
         }
+        // What is handed over is out only once its buffers are empty, which may take as long as the network likes.
+        let quiet = wrote().map_or(first_byte, |last| last.elapsed());
+        wait = match first_byte.checked_sub(quiet) {
+            // It had only paused for an interim response.
+            _ if !resting() => first_byte,
+            None | Some(Duration::ZERO) => return Err(Outcome::TimedOut),
+            Some(left) => left,
+        };
     }
 }
 

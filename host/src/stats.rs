@@ -32,9 +32,9 @@ pub struct Stats {
     pub idle: usize,
     /// Connections that are open or being opened now, idle ones included.
     pub live: usize,
-    /// Requests that wait for a connection now.
+    /// Requests that wait for a connection, or for the quota of their guest, now.
     pub waiting: usize,
-    /// Requests that had to wait for a connection to come free.
+    /// How often a request had to wait for a connection to come free, or for the quota of its guest.
     pub waited: u64,
     /// How long they waited, together.
     pub wait_time: Duration,
@@ -62,13 +62,13 @@ impl Stats {
         let mut closed: Vec<_> = vec![("reason=\"evicted\"".to_owned(), self.evicted as f64)];
         closed.extend(self.discarded.iter().map(|(reason, count)| (format!("reason=\"{reason}\""), *count as f64)));
         counter("connections_closed_total", "Connections closed, by reason.", &closed);
-        counter("waits_total", "Requests that had to wait for a connection.", &one(self.waited));
+        counter("waits_total", "How often a request had to wait for a connection or a quota.", &one(self.waited));
         counter("wait_seconds_total", "How long they waited.", &[(String::new(), self.wait_time.as_secs_f64())]);
         counter("read_bytes_total", "Bytes read from connections.", &one(self.bytes_read));
         counter("written_bytes_total", "Bytes written to connections.", &one(self.bytes_written));
         counter("connections_idle", "Connections without a request.", &one(self.idle as u64));
         counter("connections_live", "Connections open or being opened.", &one(self.live as u64));
-        counter("requests_waiting", "Requests that wait for a connection.", &one(self.waiting as u64));
+        counter("requests_waiting", "Requests that wait for a connection or a quota.", &one(self.waiting as u64));
         text
     }
 

@@ -187,7 +187,8 @@ impl Body for Upload {
                     // Too large to keep, or trailers, which are too rare to be worth it.
                     _ => state.kept = None,
                 }
-                if ended {
+                // What HTTP/2 was handed may wait for its peer yet; there the upload is dropped once it is out.
+                if ended && self.traffic.is_some() {
                     self.progress.end();
                 }
             }

@@ -30,14 +30,29 @@ impl Totals {
     }
 }
 
+/// When something happened last, if ever.
+#[derive(Debug, Default)]
+struct Moment(Mutex<Option<Instant>>);
+
+impl Moment {
+    fn get(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
+
 /// What has passed over a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     totals: Arc<Totals>,
     read: AtomicU64,
     written: AtomicU64,
-    /// When bytes came last.
-    heard: Mutex<Option<Instant>>,
+    /// When bytes came last, and when some went out.
+    heard: Moment,
+    wrote: Moment,
     /// Bytes read up to here belong to earlier responses, or to interim ones.
     settled: AtomicU64,
     /// What had been read when the request at hand began.
@@ -57,13 +72,24 @@ impl Traffic {
 
     /// When bytes came last, whatever they belong to. None: never yet.
     pub(crate) fn heard(&self) -> Option<Instant> {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.heard.get()
+    }
+
+    /// When bytes went out last. None: never yet.
+    pub(crate) fn wrote(&self) -> Option<Instant> {
+        self.wrote.get()
     }
 
     fn hear(&self, bytes: u64) {
         self.read.fetch_add(bytes, Ordering::Relaxed);
         self.totals.read.fetch_add(bytes, Ordering::Relaxed);
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.heard.is_now();
+    }
+
+    fn write(&self, bytes: u64) {
+        self.written.fetch_add(bytes, Ordering::Relaxed);
+        self.totals.written.fetch_add(bytes, Ordering::Relaxed);
+        self.wrote.is_now();
     }
 
     /// A request begins: what was read so far is no part of the response to it.
@@ -136,8 +162,9 @@ impl Wire {
     fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
         match result {
             Poll::Ready(Ok(bytes)) => {
-                self.traffic.written.fetch_add(bytes as u64, Ordering::Relaxed);
-                self.traffic.totals.written.fetch_add(bytes as u64, Ordering::Relaxed);
+                if bytes > 0 {
+                    self.traffic.write(bytes as u64);
+                }
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(Err(error)) if hung_up(&error) => {

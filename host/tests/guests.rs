@@ -132,6 +132,72 @@ async fn a_request_counts_until_its_body_has_ended_or_is_dropped() {
     assert_eq!(server.accepted(), 1);
 }
 
+/// Else a guest that drops what a slow server sends would hold more connections than requests.
+#[tokio::test]
+async fn a_body_that_is_drained_counts_until_it_has_come() {
+    let gate = Arc::new(Semaphore::new(0));
+    let passing = gate.clone();
+    let server = Server::start(move |mut peer, number| {
+        let gate = passing.clone();
+        async move {
+            while peer.request().await.is_some() {
+                if number == 0 {
+                    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsome").await;
+                    gate.acquire().await.unwrap().forget();
+                    peer.send("rest").await;
+                } else {
+                    peer.send(OK).await;
+                }
+            }
+        }
+    })
+    .await;
+    let host = Host::builder().acquire_timeout(Duration::from_millis(50)).drain(64, Duration::from_secs(9));
+    let host = host.build().unwrap();
+    let guest = host.guest().requests(1).build().unwrap();
+    drop(within(guest.send(request("GET", server.uri("/")), Timeouts::default())).await.unwrap());
+    assert_eq!(asked(&guest, server.uri("/")).await, Err(Failure::LimitReached));
+    assert_eq!((server.accepted(), host.stats().live), (1, 1));
+    gate.add_permits(2);
+    until(&host, |stats| stats.idle == 1).await;
+    assert_eq!(asked(&guest, server.uri("/")).await.unwrap(), "somerest");
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_guest_at_its_quota_leaves_connections_to_others() {
+    let gate = Arc::new(Semaphore::new(0));
+    let passing = gate.clone();
+    let server = Server::start(move |mut peer, _| {
+        let gate = passing.clone();
+        async move {
+            while let Some(request) = peer.request().await {
+                if request.starts_with("GET /held") {
+                    gate.acquire().await.unwrap().forget();
+                }
+                peer.send(OK).await;
+            }
+        }
+    })
+    .await;
+    let host = Host::builder().connections_per_origin(3).acquire_timeout(Duration::from_secs(60)).build().unwrap();
+    let greedy = host.guest().requests(2).build().unwrap();
+    let modest = host.guest().requests(2).build().unwrap();
+    let held: Vec<_> = (0..6).map(|_| spawned(&greedy, server.uri("/held"))).collect();
+    server.until(|server| server.requests() == 2).await;
+    until(&host, |stats| stats.waiting == 4).await;
+    for _ in 0..5 {
+        assert_eq!(asked(&modest, server.uri("/")).await.unwrap(), "ok");
+    }
+    // One more than what the greedy one holds.
+    assert_eq!(server.accepted(), 3);
+    gate.add_permits(6);
+    for answer in held {
+        assert_eq!(within(answer).await.unwrap().unwrap(), "ok");
+    }
+    assert_eq!((server.most_open(), host.stats().waiting, host.stats().waited), (3, 0, 4));
+}
+
 #[tokio::test]
 async fn requests_that_fail_or_are_given_up_leave_the_quota_whole() {
     let (server, gate) = gated().await;

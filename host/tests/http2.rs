@@ -303,14 +303,16 @@ async fn a_body_shorter_than_its_length_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_an_error_of_the_protocol() {
+async fn a_head_that_is_too_large_is_told_as_that() {
     for over in BOTH {
         let server = H2::start(over, |mut call| async move {
-            if call.head.uri.path() != "/large" {
-                return call.answer("ok");
-            }
+            let fields = match call.head.uri.path() {
+                "/large" => 80,
+                "/huge" => 300,
+                _ => return call.answer("ok"),
+            };
             let mut head = Response::new(());
-            for field in 0..80 {
+            for field in 0..fields {
                 let name = http::HeaderName::try_from(format!("x-{field}")).unwrap();
                 head.headers_mut().insert(name, "a".repeat(8_000).parse().unwrap());
             }
@@ -318,8 +320,12 @@ async fn a_head_that_is_too_large_is_an_error_of_the_protocol() {
         })
         .await;
         let host = server.host();
-        assert_eq!(within(fetch(&host, server.uri("/large"))).await.unwrap_err(), Failure::Protocol, "{over:?}");
+        assert_eq!(within(fetch(&host, server.uri("/large"))).await.unwrap_err(), Failure::HeadTooLarge, "{over:?}");
         assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "ok", "{over:?}");
+        // Of what it does not read to its end h2 says no more.
+        assert_eq!(within(fetch(&host, server.uri("/huge"))).await.unwrap_err(), Failure::Protocol, "{over:?}");
+        assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "ok", "{over:?}");
+        assert_eq!(server.accepted(), 1, "{over:?}");
     }
 }
 
@@ -637,5 +643,69 @@ async fn the_same_request_may_have_a_body_of_known_and_of_unknown_length() {
         drop(feed);
         let unknown = text(within(host.send(request, Timeouts::default())).await).await.unwrap();
         assert!(!unknown.contains("content-length") && !unknown.contains("transfer-encoding"), "{over:?}: {unknown}");
+    }
+}
+
+/// RFC 9113 §8.1: that the server needs no more of a request is no end of a response.
+#[tokio::test]
+async fn a_response_that_is_cut_for_no_error_is_not_whole() {
+    for (over, length) in BOTH.into_iter().flat_map(|over| [(over, None), (over, Some("9")), (over, Some("4"))]) {
+        let gate = Arc::new(Semaphore::new(0));
+        let passing = gate.clone();
+        let server = H2::start(over, move |mut call| {
+            let gate = passing.clone();
+            async move {
+                let head = Response::builder();
+                let head = length.into_iter().fold(head, |head, length| head.header("content-length", length));
+                let mut stream = call.respond.send_response(head.body(()).unwrap(), false).unwrap();
+                stream.send_data("some".into(), false).unwrap();
+                gate.acquire().await.unwrap().forget();
+                stream.send_reset(Reason::NO_ERROR);
+            }
+        })
+        .await;
+        let host = server.host();
+        for uploads in [false, true] {
+            let (frames, request) = fed(server.uri("/"));
+            frames.send(data("x")).unwrap();
+            let frames = Some(frames).filter(|_| uploads);
+            let mut body = within(host.send(request, Timeouts::default())).await.unwrap().into_body();
+            let piece = within(body.frame()).await.unwrap().unwrap();
+            assert_eq!(piece.into_data().unwrap(), "some");
+            // The reset comes once its data has arrived.
+            gate.add_permits(1);
+            let rest = within(body.collect()).await.map(|rest| rest.to_bytes());
+            match length {
+                // All that was announced has come.
+                Some("4") => assert_eq!(rest.unwrap(), "", "{over:?} {uploads}"),
+                _ => assert_eq!(rest.unwrap_err(), Failure::Incomplete, "{over:?} {length:?} {uploads}"),
+            }
+            drop(frames);
+        }
+        assert_eq!(server.accepted(), 1, "{over:?}");
+    }
+}
+
+/// Its body is handed over in one piece, long before it is out.
+#[tokio::test]
+async fn a_large_request_that_goes_out_slowly_is_not_late() {
+    const SIZE: usize = 16 << 20;
+    for over in BOTH {
+        let server = H2::start(over, |mut call: Call| async move {
+            let mut read = 0;
+            while let Some(Ok(piece)) = call.body.data().await {
+                read += piece.len();
+                // 16 KiB at a time, in about two seconds.
+                tokio::time::sleep(Duration::from_micros(500)).await;
+                call.body.flow_control().release_capacity(piece.len()).unwrap();
+            }
+            call.answer(read.to_string());
+        })
+        .await;
+        let host = server.builder().first_byte_timeout(Duration::from_millis(500)).build().unwrap();
+        let body = http_body_util::Full::new(bytes::Bytes::from(vec![0; SIZE]));
+        let request = http::Request::put(server.uri("/")).body(body).unwrap();
+        let answer = text(host.send(request, Timeouts::default()).await).await;
+        assert_eq!(answer, Ok(SIZE.to_string()), "{over:?}");
     }
 }

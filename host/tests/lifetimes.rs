@@ -327,3 +327,19 @@ async fn one_http_2_connection_opened_ahead_is_enough() {
         assert_eq!((server.accepted(), host.stats().opened_h2), (1, 1), "{over:?}");
     }
 }
+
+#[tokio::test]
+async fn a_time_of_zero_keeps_nothing() {
+    for (host, reason) in [
+        (Host::builder().idle_timeout(Duration::ZERO), "idle-timeout"),
+        (Host::builder().max_age(Some(Duration::ZERO)), "max-age"),
+    ] {
+        let server = Server::always(OK).await;
+        let host = host.build().unwrap();
+        for round in 1..4 {
+            ask(&host, &server, 1).await;
+            until(&host, |stats| stats.live == 0 && stats.discarded == [(reason, round)].into()).await;
+            assert_eq!(server.accepted() as u64, round, "{reason}");
+        }
+    }
+}

@@ -158,3 +158,42 @@ async fn requests_given_up_at_any_point_leak_nothing() {
     let stats = host.stats();
     assert!(stats.live <= 2, "{stats:?}");
 }
+
+#[tokio::test]
+async fn who_may_not_wait_at_all_is_refused_at_once() {
+    let (server, gate) = gated().await;
+    let host = Host::builder().connections_per_origin(1).acquire_timeout(Duration::ZERO).build().unwrap();
+    // Without a limit that holds it back, it need not wait.
+    let first = rig::spawned(&host, server.uri("/"));
+    server.until(|server| server.requests() == 1).await;
+    assert_eq!(get(&host, &server).await.err(), Some(Failure::LimitReached));
+    gate.add_permits(1);
+    assert_eq!(first.await.unwrap().unwrap(), "ok");
+    assert_eq!((server.accepted(), server.requests()), (1, 1));
+}
+
+/// The time to wait is for limits, of which none is reached here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_wait_opens_a_connection_rather_than_wait_for_one_to_come_back() {
+    let server = Server::always("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").await;
+    let host = Host::builder().acquire_timeout(Duration::ZERO).build().unwrap();
+    let sending = (0..8).map(|_| async {
+        for _ in 0..50 {
+            assert_eq!(text(get(&host, &server).await).await.unwrap(), "ok");
+        }
+    });
+    join_all(sending).await;
+    assert_eq!(server.requests(), 400);
+}
+
+#[tokio::test]
+async fn nobody_waits_in_vain_for_a_connection_that_another_opens() {
+    // Takes connections, and says nothing on them.
+    let server = Server::start(|mut peer, _| async move { peer.closed().await }).await;
+    let host = Host::builder().acquire_timeout(Duration::from_millis(50)).build().unwrap();
+    let connect = Timeouts { connect: Some(Duration::from_millis(300)), ..Timeouts::default() };
+    let uri = format!("https://{}/", server.address);
+    let both = (0..2).map(|_| async { host.send(request("GET", uri.clone()), connect).await.err() });
+    assert_eq!(join_all(both).await, [Some(Failure::ConnectTimeout), Some(Failure::ConnectTimeout)]);
+    server.until_accepted(2).await;
+}

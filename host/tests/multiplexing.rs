@@ -13,7 +13,7 @@ use http_body_util::Full;
 use rig::frames::Frames;
 use rig::h2::{Call, H2, Over};
 use rig::tls::Identity;
-use rig::{OK, Peer, Server, fetch, post, spawned, text, until, within};
+use rig::{OK, Peer, Server, fetch, post, request, spawned, text, until, within};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -360,11 +360,9 @@ async fn a_refused_stream_waits_for_nothing_that_cannot_come() {
     let host = server.builder().connections_per_origin(1).acquire_timeout(wait).build().unwrap();
     // There may be no other connection beside the one that refused it.
     let answer = within(host.send(post(server.uri("/"), "data"), Timeouts::default())).await;
-    match text(answer).await {
-        Ok(body) => assert_eq!(body, "data"),
-        Err(failure) => assert!(matches!(failure, Failure::LimitReached | Failure::Terminated), "{failure}"),
-    }
+    assert_eq!(text(answer).await.unwrap(), "data");
     assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "");
+    assert_eq!((server.accepted(), server.log().requests(), host.stats().resent), (1, 3, 1));
 }
 
 #[tokio::test]
@@ -377,6 +375,31 @@ async fn a_stream_reset_for_another_reason_is_reported() {
         assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "", "{over:?}");
         // Only the stream has failed.
         assert_eq!((server.accepted(), server.log().requests(), host.stats().resent), (1, 2, 0), "{over:?}");
+    }
+}
+
+/// The server has heard of it, and the connection is not stale.
+#[tokio::test]
+async fn a_stream_that_is_reset_on_a_kept_connection_is_reported_as_well() {
+    for (over, reason) in BOTH.into_iter().flat_map(|over| {
+        [Reason::INTERNAL_ERROR, Reason::CANCEL, Reason::ENHANCE_YOUR_CALM, Reason::NO_ERROR]
+            .map(|reason| (over, reason))
+    }) {
+        let server = H2::start(over, move |call: Call| async move {
+            match call.head.uri.path() {
+                "/reset" => call.reset(reason),
+                _ => call.answer("ok"),
+            }
+        })
+        .await;
+        let host = server.host();
+        assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "ok");
+        for method in ["GET", "PUT", "DELETE"] {
+            let answer = within(host.send(request(method, server.uri("/reset")), Timeouts::default())).await;
+            assert_eq!(answer.err(), Some(Failure::Terminated), "{over:?} {reason:?} {method}");
+        }
+        assert_eq!(within(fetch(&host, server.uri("/"))).await.unwrap(), "ok");
+        assert_eq!((server.accepted(), server.log().requests(), host.stats().resent), (1, 5, 0), "{over:?} {reason:?}");
     }
 }
 

@@ -4,9 +4,9 @@
 
 mod rig;
 
-use rig::{OK, Server, get, host, request, text, until};
+use rig::{OK, Server, get, host, request, text, until, within};
 use std::time::Duration;
-use urlpool_host::{Host, Timeouts};
+use urlpool_host::{Failure, Host, Timeouts};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_one_after_another_use_one_connection() {
@@ -178,4 +178,30 @@ async fn dropping_the_host_closes_its_connections() {
     drop(host);
     drop(hooks);
     tokio::time::timeout(Duration::from_secs(10), told).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn each_request_on_a_kept_connection_has_timeouts_of_its_own() {
+    let server = Server::start(|mut peer, _| async move {
+        while let Some(request) = peer.request().await {
+            match request.split(' ').nth(1) {
+                Some("/silent") => {}
+                Some("/stalled") => peer.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome").await,
+                _ => peer.send(OK).await,
+            }
+        }
+    })
+    .await;
+    let host = host();
+    let all = |wait| Timeouts { connect: Some(wait), first_byte: Some(wait), between_bytes: Some(wait) };
+    let (patient, soon) = (all(Duration::from_secs(600)), all(Duration::from_millis(50)));
+    for path in ["/silent", "/stalled"] {
+        let before = server.accepted();
+        assert_eq!(text(host.send(request("GET", server.uri("/")), patient).await).await.unwrap(), "ok");
+        until(&host, |stats| stats.idle == 1).await;
+        let late = within(async { text(host.send(request("GET", server.uri(path)), soon).await).await }).await;
+        assert_eq!(late, Err(Failure::ReadTimeout), "{path}");
+        assert_eq!(server.accepted(), before + 1, "{path}");
+        until(&host, |stats| stats.live == 0).await;
+    }
 }

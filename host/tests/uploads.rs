@@ -133,3 +133,40 @@ async fn a_body_that_fails_ends_its_request() {
     assert_eq!(server.requests(), 0);
     until(&host, |stats| stats.live == 0).await;
 }
+
+/// Its body is handed over in one piece, long before it is out.
+#[tokio::test]
+async fn a_large_request_that_goes_out_slowly_is_not_late() {
+    const SIZE: usize = 64 << 20;
+    const PIECE: usize = 512 << 10;
+    let server = Server::start(|mut peer, _| async move {
+        // Else the system may take all of it at once.
+        socket2::SockRef::from(&peer.stream).set_recv_buffer_size(PIECE / 4).unwrap();
+        // All but as much of the body as the head is long, in more than a second.
+        let mut piece = vec![0; PIECE];
+        for _ in 0..SIZE / PIECE {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::io::AsyncReadExt::read_exact(&mut peer.stream, &mut piece).await.unwrap();
+        }
+        peer.send(OK).await;
+        peer.closed().await;
+    })
+    .await;
+    let host = Host::builder().first_byte_timeout(Duration::from_millis(500)).build().unwrap();
+    let body = http_body_util::Full::new(bytes::Bytes::from(vec![0; SIZE]));
+    let request = http::Request::put(server.uri("/")).body(body).unwrap();
+    assert_eq!(text(host.send(request, Timeouts::default()).await).await.unwrap(), "ok");
+
+    // And one whose answer does not come is late once it is out.
+    let silent = Server::start(|mut peer, _| async move {
+        peer.request().await;
+        peer.closed().await;
+    })
+    .await;
+    let host = Host::builder().first_byte_timeout(Duration::from_millis(100)).build().unwrap();
+    for _ in 0..2 {
+        let answer = rig::within(host.send(post(silent.uri("/"), "data"), Timeouts::default())).await;
+        assert_eq!(answer.err(), Some(Failure::ReadTimeout));
+    }
+    assert_eq!(silent.accepted(), 2);
+}
