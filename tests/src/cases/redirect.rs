@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use urlpool_host::Egress;
 
 use crate::case::{cases, same, stock};
 use crate::client::{headers, history};
 use crate::reply::{Step, ok, raw, redirect, status};
-use crate::rig::Rig;
+use crate::rig::{Rig, finding};
 use crate::server::Server;
 use crate::tls::Authority;
 
@@ -51,6 +52,7 @@ cases! { "redirect";
     "D30" hops_are_not_retries;
     "D31" own_headers_stay_on_the_same_origin;
     "D33" no_referer_is_added;
+    "D35" a_hop_to_where_the_guest_may_not_go_is_denied, not on stock: stock::NO_SETTINGS;
     "P28b" a_pool_with_one_origin_delivers_a_redirect_elsewhere;
 }
 
@@ -541,5 +543,36 @@ async fn a_pool_with_one_origin_delivers_a_redirect_elsewhere(rig: &Rig) -> Resu
     client.open(json!({"url": own.url("/")})).await?;
     same!(client.send(json!({"url": "/x"})).await?["status"], 302);
     same!(other.connections(), 0);
+    Ok(())
+}
+
+async fn a_hop_to_where_the_guest_may_not_go_is_denied(rig: &Rig) -> Result<()> {
+    let inside = Server::replies([ok("secret")]).await?;
+    let port = inside.port();
+    let outside = Server::answering(move |request| {
+        redirect(
+            302,
+            match request.path() {
+                "/address" => format!("http://127.0.0.1:{port}/"),
+                "/mapped" => format!("http://[::ffff:127.0.0.1]:{port}/"),
+                // It may be asked for, but leads inside.
+                "/name" => "http://allowed.test/".to_owned(),
+                _ => "http://other.test/".to_owned(),
+            },
+        )
+    })
+    .await?;
+    let egress = Egress::untrusted().allow(&format!("127.0.0.1:{}", outside.port()))?.allow("allowed.test")?;
+    let mut client = rig.client_with(|host| host.egress(egress).resolver(finding("allowed.test", &[port]))).await?;
+    let paths = ["/address", "/mapped", "/name", "/other"];
+    for path in paths {
+        let error = client.refused("denied", json!({"url": outside.url(path)})).await?;
+        let code = if path == "/other" { "HTTP-request-denied" } else { "destination-IP-prohibited" };
+        same!(error["code"], code, path);
+        same!(history(&error), ["redirect 302"], path);
+    }
+    same!((outside.connections(), outside.arrivals()), (1, paths.len()));
+    same!(inside.connections(), 0);
+    same!(client.pool().await?["retries"], 0);
     Ok(())
 }
