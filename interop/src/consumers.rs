@@ -126,6 +126,14 @@ impl Consumer {
     }
 }
 
+/// The component of `examples/caller` with the client in it, in a file of this folder.
+pub(crate) fn caller(folder: &Folder) -> Result<PathBuf> {
+    let file = target().join("wasm32-wasip2/release/example_caller.wasm");
+    let app = fs::read(&file).with_context(|| format!("{}: `cargo xtask interop` builds it", file.display()))?;
+    folder.write("app.wasm", compose(&app, &client()?)?)?;
+    Ok(folder.join("app.wasm"))
+}
+
 /// The client, as `urlpool component` writes it.
 pub(crate) fn client() -> Result<Vec<u8>> {
     let file = root().join("target/component/urlpool.wasm");

@@ -30,6 +30,8 @@ pub(crate) enum Need {
     Spin,
     /// Our own command line.
     Urlpool,
+    /// The example of a program that embeds the host.
+    Embedder,
     /// Python, with servers of its own.
     ServersPython,
     /// Node alone.
@@ -52,7 +54,7 @@ enum Source {
 }
 
 impl Need {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Nginx,
         Self::Haproxy,
         Self::Nghttpd,
@@ -65,6 +67,7 @@ impl Need {
         Self::Wasmtime,
         Self::Spin,
         Self::Urlpool,
+        Self::Embedder,
         Self::ServersPython,
         Self::Node,
     ];
@@ -84,6 +87,7 @@ impl Need {
             Self::Wasmtime => "wasmtime",
             Self::Spin => "spin",
             Self::Urlpool => "urlpool",
+            Self::Embedder => "example-embedder",
         }
     }
 
@@ -100,7 +104,7 @@ impl Need {
             Self::WasmtimePy => Source::Set(Set::WASMTIME_PY),
             Self::Wasmtime => Source::Hand("`cargo xtask interop --with-wasmtime` builds it, in twenty minutes"),
             Self::Spin => Source::Hand("no registry has it; see https://spinframework.dev"),
-            Self::Urlpool => Source::Ours,
+            Self::Urlpool | Self::Embedder => Source::Ours,
             Self::ServersPython => Source::Set(Set::SERVERS_PYTHON),
             Self::Node => Source::Interpreter(Kind::Node),
         }
@@ -131,7 +135,7 @@ impl fmt::Display for Need {
                 write!(f, "the set {} is missing (it needs {})", set.name(), set.kind().wants())
             }
             Source::Hand(how) => write!(f, "{} is missing ({how})", self.program()),
-            Source::Ours => write!(f, "{} is not built (`cargo build -p urlpool-cli`)", self.program()),
+            Source::Ours => write!(f, "{} is not built (`cargo xtask interop` builds it)", self.program()),
             Source::Interpreter(kind) => write!(f, "{} is missing", kind.wants()),
         }
     }

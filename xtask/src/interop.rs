@@ -24,7 +24,8 @@ pub(crate) fn run(filters: &[String], workspace: &Workspace, console: &Console) 
     }
     build_consumers(workspace, console)?;
     // Together, as the runs of each alone would choose other features of what they share, and build the engine anew.
-    workspace::run(&mut workspace.cargo(["build", "--package", INTEROP, "--package", "urlpool-cli"]))?;
+    let programs = ["--package", INTEROP, "--package", "urlpool-cli", "--package", "example-embedder"];
+    workspace::run(workspace.cargo(["build"]).args(programs))?;
     packages::install_for(INTEROP, workspace, console)?;
     let mut checks = Command::new(workspace.join("target/debug").join(INTEROP));
     workspace::run(checks.args(filters).current_dir(workspace.root()))
@@ -33,8 +34,10 @@ pub(crate) fn run(filters: &[String], workspace: &Workspace, console: &Console) 
 /// The consumers in Rust; those in other languages are built by the checks, with the tools that are installed for them.
 fn build_consumers(workspace: &Workspace, console: &Console) -> Result<()> {
     let toolchain = Toolchain::find(Target::Wasi, workspace, console)?;
-    let args =
-        ["--package", "example-feed", "--package", "example-edge", "--release", "--target-dir", "target/examples"];
+    let mut args = vec!["--release", "--target-dir", "target/examples"];
+    for package in ["example-feed", "example-edge", "example-caller"] {
+        args.extend(["--package", package]);
+    }
     workspace::run(&mut toolchain.build_programs(&args, workspace))
 }
 

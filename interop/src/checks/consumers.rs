@@ -11,9 +11,10 @@ use urlpool_conformance::reply::{ok, stall, status};
 use urlpool_conformance::{Request, Rig, Server, Until};
 
 use crate::check::checks;
-use crate::consumers::{Consumer, root};
+use crate::consumers::{Consumer, caller, root};
 use crate::folder::Folder;
 use crate::need::Need;
+use crate::program;
 use crate::runtimes::{Runtime, Serving, urlpool_run};
 
 /// The first check of each consumer builds it too, for which other people's tools take their time.
@@ -40,6 +41,7 @@ checks! { "consumers", PATIENCE;
     [Need::Jco] the_edge_function_is_served_on_jco;
     [Need::Urlpool] the_edge_function_is_served_by_urlpool;
     [Need::Urlpool] many_instances_of_the_edge_function_share_the_caps_of_urlpool;
+    [Need::Embedder] the_embedder_runs_three_stores_within_the_quota_of_their_guest;
     [Need::Urlpool, Need::Jco, Need::ComponentizePy] what_the_host_denies_is_one_clear_error_in_each_language;
     [] the_snippets_of_the_pages_stand_in_the_examples;
 }
@@ -173,10 +175,26 @@ async fn what_the_host_denies_is_one_clear_error_in_each_language(_: &Rig) -> Re
     Ok(())
 }
 
+async fn the_embedder_runs_three_stores_within_the_quota_of_their_guest(_: &Rig) -> Result<()> {
+    // Nobody is answered before as many are there as the quota lets in.
+    let server = Server::answering(|_| ok("text").after(Until::Arrived(2))).await?;
+    let folder = Folder::new()?;
+    let app = caller(&folder)?;
+    let mut command = program::of(Need::Embedder)?;
+    command.arg(&app).arg(server.url("/api/"));
+    let ended = program::finish(command, &folder).await?;
+    ensure!(ended.success && ended.stdout.starts_with("200 200\n200 200\n200 200\n"), "{}", ended.all());
+    ensure!(ended.stdout.contains("urlpool_connections_opened_total{version=\"1.1\"} 2\n"), "{}", ended.all());
+    let log = server.log();
+    ensure!(log.requests.len() == 6 && log.connections.len() == 2 && log.most_in_flight == 2, "{log:?}");
+    Ok(())
+}
+
 /// What of `docs/rust.md` stands in no example is compiled by the tests of the crate `urlpool`.
 async fn the_snippets_of_the_pages_stand_in_the_examples(_: &Rig) -> Result<()> {
-    let pages: [(&str, &[(&str, &str)]); 3] = [
+    let pages: [(&str, &[(&str, &str)]); 4] = [
         ("docs/rust.md", &[("rust,ignore", "examples/feed/src/main.rs")]),
+        ("docs/embedder.md", &[("rust", "examples/embedder/src/main.rs")]),
         ("docs/python.md", &[("python", "examples/crawler/crawler.py"), ("wit", "examples/crawler/wit/world.wit")]),
         ("docs/javascript.md", &[("js", "examples/api/api.js"), ("wit", "examples/api/wit/world.wit")]),
     ];
