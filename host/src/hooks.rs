@@ -106,7 +106,7 @@ fn awaits_verdict(processed: Box<dyn Future<Output = Result<(), Error>> + Send>)
 ///
 /// # Errors
 ///
-/// When one of these is in the linker already.
+/// When one of these is in the linker already, unless that [allows shadowing](Linker::allow_shadowing), which it does not afterwards.
 pub fn add_to_linker<T>(linker: &mut Linker<T>) -> wasmtime::Result<()>
 where
     T: WasiHttpView + WasiView + 'static,
