@@ -194,14 +194,9 @@ impl wit::GuestResponse for Response {
 
 /// Bytes as words of eight.
 fn words(bytes: &[u8]) -> wit::Words {
-    let (whole, rest) = bytes.as_chunks();
-    let mut words = Vec::with_capacity(whole.len() + 1);
-    words.extend(whole.iter().map(|word| u64::from_le_bytes(*word)));
-    if !rest.is_empty() {
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        words.push(u64::from_le_bytes(last));
-    }
+    let mut words = vec![0; bytes.len().div_ceil(8)];
+    // The interface wants them little-endian, as WebAssembly is.
+    bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
     // No more bytes than were asked for, which a `u32` counts.
     wit::Words { words, length: bytes.len() as u32 }
 }
