@@ -103,7 +103,7 @@ pub(crate) fn outgoing(outbound: &Outbound) -> Result<(OutgoingRequest, RequestO
     }
     request
         .set_scheme(Some(&scheme))
-        .and_then(|()| request.set_authority(Some(&outbound.target.authority())))
+        .and_then(|()| request.set_authority(Some(outbound.target.authority())))
         .and_then(|()| request.set_path_with_query(Some(outbound.target.path_with_query())))
         .map_err(|()| ErrorCode::HttpRequestUriInvalid)?;
     // A host may refuse an option; our own timers hold all the same.

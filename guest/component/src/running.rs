@@ -235,7 +235,7 @@ impl Running {
             if !delivery.is_ended() {
                 self.pool.slots.borrow_mut().hold(ticket);
                 drive::stuck();
-            } else if delivery.raw().is_ok() {
+            } else if delivery.is_untouched() {
                 // It has no body, which its caller may want all the same, as one to forward.
                 self.slot = None;
             } else {

@@ -380,6 +380,11 @@ impl Delivery {
         Err(self.not_raw(reason))
     }
 
+    /// Whether nothing of the body was preloaded or read, so that it can be taken as it was sent.
+    pub fn is_untouched(&self) -> bool {
+        self.used.is_none()
+    }
+
     /// Why the body cannot be taken as it was sent, although [`raw`](Self::raw) has nothing against it.
     pub fn not_raw(&self, reason: &str) -> Error {
         Error { url: Some(target::redact(&self.url)), ..Error::new(Cause::Other(reason.to_owned())) }

@@ -375,7 +375,7 @@ impl Exchange {
         }
         let delivery = Box::new(Delivery::new(
             head,
-            self.outgoing.target.to_string(),
+            self.outgoing.target.as_str().to_owned(),
             self.history.clone(),
             not_retried,
             Terms {

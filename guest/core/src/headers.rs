@@ -60,8 +60,11 @@ pub const FIELD_OVERHEAD: usize = 80;
 /// as they came, by [`Headers::append_received`], and do not go into a request.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
-    fields: Vec<(Box<str>, Bytes)>,
+    fields: Vec<Field>,
 }
+
+/// A name and a value. Those that the client sends by itself are not copied with each request.
+type Field = (Cow<'static, str>, Bytes);
 
 /// Names and values, without the values that are secrets.
 impl fmt::Debug for Headers {
@@ -116,12 +119,20 @@ impl Headers {
 
     /// Appends a field of a response, unchecked: what a server sends is shown as it is.
     pub fn append_received(&mut self, name: &str, value: impl Into<Vec<u8>>) {
-        self.fields.push((name.into(), Bytes::from(value.into())));
+        self.fields.push((name.to_owned().into(), Bytes::from(value.into())));
     }
 
     /// Appends a field to send that is valid by how it was made.
     pub(crate) fn append_valid(&mut self, name: &str, value: impl Into<Vec<u8>>) {
-        let field: (Box<str>, _) = (name.into(), Bytes::from(value.into()));
+        self.push_valid((name.to_owned().into(), Bytes::from(value.into())));
+    }
+
+    /// Appends a field to send that is always the same.
+    pub(crate) fn append_own(&mut self, name: &'static str, value: &'static str) {
+        self.push_valid((name.into(), Bytes::from_static(value.as_bytes())));
+    }
+
+    fn push_valid(&mut self, field: Field) {
         debug_assert_eq!(check(&field.0, field.1.clone()).as_ref(), Ok(&field), "it may be sent");
         self.fields.push(field);
     }
@@ -262,7 +273,7 @@ pub fn redact<'a>(name: &str, value: &'a str) -> Option<Cow<'a, str>> {
 }
 
 /// A field that may be sent.
-fn check(name: &str, value: Bytes) -> Result<(Box<str>, Bytes), Invalid> {
+fn check(name: &str, value: Bytes) -> Result<Field, Invalid> {
     if !is_token(name) {
         return Err(Invalid::HeaderName(name.to_owned()));
     }
@@ -276,5 +287,5 @@ fn check(name: &str, value: Bytes) -> Result<(Box<str>, Bytes), Invalid> {
     let blank = |byte: &u8| !matches!(byte, b' ' | b'\t');
     let start = value.iter().position(blank).unwrap_or(value.len());
     let end = value.iter().rposition(blank).map_or(start, |last| last + 1);
-    Ok((name.into(), value.slice(start..end)))
+    Ok((name.to_owned().into(), value.slice(start..end)))
 }

@@ -98,20 +98,20 @@ impl Outgoing {
         let wanted = |name: &str| !named(removed, name) && !named(&pool.removed, name);
         let absent = |headers: &Headers, name: &str| !headers.contains(name) && wanted(name);
         if absent(&self.headers, "user-agent") {
-            self.headers.append_valid("User-Agent", USER_AGENT.as_bytes());
+            self.headers.append_own("User-Agent", USER_AGENT);
         }
         if let Some(codings) = decode::accept_encoding()
             && decode
             && absent(&self.headers, "accept-encoding")
         {
-            self.headers.append_valid("Accept-Encoding", codings.as_bytes());
+            self.headers.append_own("Accept-Encoding", codings);
         }
         let body = match content {
             Content::Nothing => Body::default(),
             Content::Body(body) => body,
             Content::Json(body) => {
                 if !self.headers.contains("content-type") && !named(removed, "content-type") {
-                    self.headers.append_valid("Content-Type", b"application/json");
+                    self.headers.append_own("Content-Type", "application/json");
                 }
                 body
             }

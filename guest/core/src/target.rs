@@ -144,8 +144,8 @@ impl Target {
     }
 
     /// The host, and the port unless it is the default; see [`Origin::authority`].
-    pub fn authority(&self) -> String {
-        self.origin.authority()
+    pub fn authority(&self) -> &str {
+        self.url.authority()
     }
 
     /// What is sent of the URL: the path, which begins with a slash, and the query. Never the fragment.
