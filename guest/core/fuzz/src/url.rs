@@ -40,7 +40,7 @@ pub(crate) fn check(target: &Target) {
     let (sent, _) = text.split_once('#').unwrap_or((text, ""));
     let uri: http::Uri = sent.parse().unwrap_or_else(|error| panic!("{sent}: {error}"));
     let authority = target.authority();
-    assert_eq!(uri.authority().map(|authority| authority.as_str()), Some(&*authority));
+    assert_eq!(uri.authority().map(|authority| authority.as_str()), Some(authority));
     assert_eq!(uri.path_and_query().map(|path| path.as_str()), Some(target.path_with_query()));
     assert_eq!(uri.port_u16().unwrap_or(target.origin().scheme().default_port()), target.origin().port());
     assert_ne!(target.origin().port(), 0);
