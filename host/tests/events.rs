@@ -7,7 +7,6 @@ mod rig;
 use rig::{OK, Server, fetch, get, text, until, within};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use urlpool_host::{Event, Failure, Host, HostBuilder, Timeouts};
 
 /// What was told so far, without times and ports.
@@ -37,23 +36,6 @@ fn observed(settings: impl FnOnce(HostBuilder) -> HostBuilder) -> (Host, Told) {
         kept.0.lock().unwrap().push(line);
     };
     (settings(Host::builder().observer(Arc::new(observer))).build().unwrap(), told)
-}
-
-/// Answers each request once the test lets it.
-async fn gated() -> (Server, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let passing = gate.clone();
-    let server = Server::start(move |mut peer, _| {
-        let gate = passing.clone();
-        async move {
-            while peer.request().await.is_some() {
-                gate.acquire().await.unwrap().forget();
-                peer.send(OK).await;
-            }
-        }
-    })
-    .await;
-    (server, gate)
 }
 
 #[tokio::test]
@@ -98,7 +80,7 @@ async fn waiting_is_told_and_counted_whether_it_was_for_something_or_not() {
         ("connections", (|host| host.connections_per_origin(1)) as fn(HostBuilder) -> HostBuilder),
         ("quota", |host| host),
     ] {
-        let (server, gate) = gated().await;
+        let (server, gate) = Server::gated().await;
         let (host, told) = observed(|host| limited(host).acquire_timeout(Duration::from_millis(50)));
         // Two ways to have no more than one in flight.
         let guest = host.guest().requests(if what == "quota" { 1 } else { 9 }).build().unwrap();

@@ -166,20 +166,7 @@ async fn a_body_that_is_drained_counts_until_it_has_come() {
 
 #[tokio::test]
 async fn a_guest_at_its_quota_leaves_connections_to_others() {
-    let gate = Arc::new(Semaphore::new(0));
-    let passing = gate.clone();
-    let server = Server::start(move |mut peer, _| {
-        let gate = passing.clone();
-        async move {
-            while let Some(request) = peer.request().await {
-                if request.starts_with("GET /held") {
-                    gate.acquire().await.unwrap().forget();
-                }
-                peer.send(OK).await;
-            }
-        }
-    })
-    .await;
+    let (server, gate) = Server::gated_for("/held").await;
     let host = Host::builder().connections_per_origin(3).acquire_timeout(Duration::from_secs(60)).build().unwrap();
     let greedy = host.guest().requests(2).build().unwrap();
     let modest = host.guest().requests(2).build().unwrap();

@@ -10,28 +10,11 @@ use rig::h2::{H2, Over};
 use rig::{OK, Server, fetch, get, host, spawned, text, until, within};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Barrier, Semaphore, mpsc};
+use tokio::sync::{Barrier, mpsc};
 use tokio::time::sleep;
 use urlpool_host::{Failure, Host};
 
 const BOTH: [Over; 2] = [Over::Clear, Over::Tls];
-
-/// Answers each request once the test lets it.
-async fn gated() -> (Server, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let passing = gate.clone();
-    let server = Server::start(move |mut peer, _| {
-        let gate = passing.clone();
-        async move {
-            while peer.request().await.is_some() {
-                gate.acquire().await.unwrap().forget();
-                peer.send(OK).await;
-            }
-        }
-    })
-    .await;
-    (server, gate)
-}
 
 /// Answers every request with this Keep-Alive field.
 async fn hinting(hint: &str) -> Server {
@@ -47,7 +30,7 @@ async fn ask(host: &Host, server: &Server, count: usize) {
 
 #[tokio::test]
 async fn a_connection_past_its_age_finishes_its_request_and_is_closed() {
-    let (server, gate) = gated().await;
+    let (server, gate) = Server::gated().await;
     let host = Host::builder().max_age(Some(Duration::from_millis(100))).build().unwrap();
     let asked = spawned(&host, server.uri("/"));
     until(&host, |stats| stats.opened == 1).await;
@@ -250,7 +233,7 @@ async fn no_idle_connection_is_kept_where_none_may_be() {
 
 #[tokio::test]
 async fn connections_are_opened_ahead_of_requests() {
-    let (server, gate) = gated().await;
+    let (server, gate) = Server::gated().await;
     let host = host();
     assert_eq!(within(host.warm(&server.uri("/"), 3)).await, Ok(3));
     let stats = host.stats();

@@ -6,28 +6,8 @@ mod rig;
 
 use futures::future::join_all;
 use rig::{OK, Server, get, request, text, until};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use urlpool_host::{Failure, Host, Timeouts};
-
-/// Answers each request once the test lets it.
-async fn gated() -> (Server, Arc<Semaphore>) {
-    let gate = Arc::new(Semaphore::new(0));
-    let passing = gate.clone();
-    let server = Server::start(move |mut peer, _| {
-        let gate = passing.clone();
-        async move {
-            while peer.request().await.is_some() {
-                let Ok(passed) = gate.acquire().await else { return };
-                passed.forget();
-                peer.send(OK).await;
-            }
-        }
-    })
-    .await;
-    (server, gate)
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_more_connections_to_one_origin_than_allowed() {
@@ -46,7 +26,7 @@ async fn no_more_connections_to_one_origin_than_allowed() {
 
 #[tokio::test]
 async fn those_who_wait_are_served_in_order() {
-    let (server, gate) = gated().await;
+    let (server, gate) = Server::gated().await;
     let host = Host::builder().connections_per_origin(1).build().unwrap();
     let (done, mut order) = tokio::sync::mpsc::unbounded_channel();
     for number in 0..5 {
@@ -66,7 +46,7 @@ async fn those_who_wait_are_served_in_order() {
 
 #[tokio::test]
 async fn who_waits_too_long_is_told_so() {
-    let (server, gate) = gated().await;
+    let (server, gate) = Server::gated().await;
     let host = Host::builder().connections_per_origin(1).acquire_timeout(Duration::from_millis(50)).build().unwrap();
     let first = tokio::spawn({
         let (host, uri) = (host.clone(), server.uri("/"));
@@ -83,7 +63,7 @@ async fn who_waits_too_long_is_told_so() {
 
 #[tokio::test]
 async fn idle_connections_beyond_the_limit_are_closed() {
-    let (server, gate) = gated().await;
+    let (server, gate) = Server::gated().await;
     let host = Host::builder().idle_per_origin(1).build().unwrap();
     let three = join_all((0..3).map(|_| async { text(get(&host, &server).await).await.unwrap() }));
     let open = async {
@@ -113,7 +93,7 @@ async fn another_origin_makes_room_at_the_total_limit() {
 
 #[tokio::test]
 async fn a_busy_origin_does_not_starve_another_at_the_total_limit() {
-    let (busy, gate) = gated().await;
+    let (busy, gate) = Server::gated().await;
     let other = Server::always(OK).await;
     let host = Host::builder().connections(1).build().unwrap();
     let spawn = |uri: String| {
@@ -161,7 +141,7 @@ async fn requests_given_up_at_any_point_leak_nothing() {
 
 #[tokio::test]
 async fn who_may_not_wait_at_all_is_refused_at_once() {
-    let (server, gate) = gated().await;
+    let (server, gate) = Server::gated().await;
     let host = Host::builder().connections_per_origin(1).acquire_timeout(Duration::ZERO).build().unwrap();
     // Without a limit that holds it back, it need not wait.
     let first = rig::spawned(&host, server.uri("/"));

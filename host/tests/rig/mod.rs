@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use urlpool_host::{Failure, Host, ResponseBody, Stats, Timeouts};
 
@@ -81,6 +81,30 @@ impl Server {
             }
         })
         .await
+    }
+
+    /// Answers each request once the test lets it.
+    pub async fn gated() -> (Self, Arc<Semaphore>) {
+        Self::gated_for("").await
+    }
+
+    /// Answers each request at once, but those of this path only once the test lets it.
+    pub async fn gated_for(path: &'static str) -> (Self, Arc<Semaphore>) {
+        let gate = Arc::new(Semaphore::new(0));
+        let passing = gate.clone();
+        let server = Self::start(move |mut peer, _| {
+            let gate = passing.clone();
+            async move {
+                while let Some(request) = peer.request().await {
+                    if request.split(' ').nth(1).is_some_and(|target| target.starts_with(path)) {
+                        gate.acquire().await.unwrap().forget();
+                    }
+                    peer.send(OK).await;
+                }
+            }
+        })
+        .await;
+        (server, gate)
     }
 
     /// The connections accepted so far.
