@@ -139,6 +139,26 @@ fn who_waits_for_a_connection_that_is_late_opens_one() {
 }
 
 #[test]
+fn who_insists_opens_a_connection_unless_a_limit_is_in_the_way() {
+    let mut rig = rig(2, 3);
+    let a = rig.open('a');
+    rig.book.returning(a);
+    let first = rig.wait('a');
+    assert!(rig.book.insist(&'a', first).is_some());
+    assert_eq!(rig.book.insist(&'a', first), None, "it waits no longer");
+    let second = rig.wait('a');
+    assert_eq!(rig.book.insist(&'a', second), None, "its origin has as many as it may");
+    rig.book.cancel(&'a', second, &mut rig.effects);
+
+    let shared = rig.slot('A');
+    let third = rig.wait('A');
+    assert_eq!(rig.book.insist(&'A', third), None, "there are as many as there may be");
+    rig.book.freed(shared, &mut rig.effects);
+    assert!(matches!(rig.changes()[..], [Effect::Open(who, _)] if who == third));
+    assert_eq!(rig.book.waiting(), 0);
+}
+
+#[test]
 fn waiters_are_served_in_order_and_directly() {
     let mut rig = rig(1, 4);
     let a = rig.open('a');
@@ -507,7 +527,7 @@ fn the_counts_hold_in_any_order_of_events() {
         let mut tickets: Vec<(char, Ticket)> = Vec::new();
         for step in 0..400 {
             let second = step / 8;
-            match dice.roll(10) {
+            match dice.roll(11) {
                 0..=3 => {
                     let key = ['a', 'b', 'C', 'D'][dice.roll(4)];
                     match rig.take(key, second) {
@@ -567,6 +587,14 @@ fn the_counts_hold_in_any_order_of_events() {
                 9 if !tickets.is_empty() => {
                     let (key, ticket) = tickets.swap_remove(dice.roll(tickets.len()));
                     rig.book.cancel(&key, ticket, &mut rig.effects);
+                }
+                10 if !tickets.is_empty() => {
+                    let place = dice.roll(tickets.len());
+                    let (key, ticket) = tickets[place];
+                    if let Some(id) = rig.book.insist(&key, ticket) {
+                        tickets.swap_remove(place);
+                        opening.push(id);
+                    }
                 }
                 _ => {
                     let now = rig.at(second);
