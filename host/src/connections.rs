@@ -185,6 +185,16 @@ impl Connections {
         count(&mut self.lock().stats);
     }
 
+    /// Tells and counts that a request has waited since then, for something or in vain.
+    pub(crate) fn waited(&self, key: &Key, since: Instant, granted: bool) {
+        let time = since.elapsed();
+        self.events.waited(key, time, granted);
+        self.count(|stats| {
+            stats.waited += 1;
+            stats.wait_time += time;
+        });
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let state = self.lock();
         let mut stats = state.stats.clone();
@@ -393,11 +403,8 @@ struct Queued<'a> {
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        let time = self.since.elapsed();
-        self.connections.events.waited(self.key, time, self.granted);
+        self.connections.waited(self.key, self.since, self.granted);
         self.connections.change(|state, effects| {
-            state.stats.waited += 1;
-            state.stats.wait_time += time;
             state.waiters.remove(&self.ticket);
             state.book.cancel(self.key, self.ticket, effects);
         });

@@ -211,7 +211,7 @@ impl<K: Place, C: Clone> Book<K, C> {
         }
         let origin = self.origins.entry(key.clone()).or_insert_with(Origin::new);
         let covered = origin.promising > 0 || origin.waiters.len() < origin.returning;
-        if !covered && origin.live < self.limits.per_origin && self.slots.len() < self.limits.total {
+        if !covered && self.has_room(key) {
             return Take::Open(self.open(key));
         }
         let ticket = self.next();
@@ -226,8 +226,7 @@ impl<K: Place, C: Clone> Book<K, C> {
 
     /// Asks for a slot to open a connection in ahead of requests. None at a limit.
     pub(crate) fn reserve(&mut self, key: &K) -> Option<Id> {
-        let live = self.origins.get(key).map_or(0, |origin| origin.live);
-        (live < self.limits.per_origin && self.slots.len() < self.limits.total).then(|| self.open(key))
+        self.has_room(key).then(|| self.open(key))
     }
 
     /// The connection of this slot is open.
@@ -399,9 +398,7 @@ impl<K: Place, C: Clone> Book<K, C> {
     /// The holder of this ticket for `key` waits no longer for what others are about to have done with, or to open: it gets a
     /// slot, unless a limit is in the way.
     pub(crate) fn insist(&mut self, key: &K, ticket: Ticket) -> Option<Id> {
-        let live = self.origins.get(key).map_or(0, |origin| origin.live);
-        let free = live < self.limits.per_origin && self.slots.len() < self.limits.total;
-        (free && self.leave_queue(key, ticket)).then(|| self.open(key))
+        (self.has_room(key) && self.leave_queue(key, ticket)).then(|| self.open(key))
     }
 
     /// Closes what was idle for too long. Returns when to look again, unless nothing is idle.
@@ -434,6 +431,12 @@ impl<K: Place, C: Clone> Book<K, C> {
     /// Requests without a connection.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Whether the limits let one more connection to `key` be opened.
+    fn has_room(&self, key: &K) -> bool {
+        let live = self.origins.get(key).map_or(0, |origin| origin.live);
+        live < self.limits.per_origin && self.slots.len() < self.limits.total
     }
 
     fn open(&mut self, key: &K) -> Id {

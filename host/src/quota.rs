@@ -55,12 +55,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let time = self.since.elapsed();
-        self.connections.events().waited(self.key, time, self.granted);
-        self.connections.count(|stats| {
-            stats.waiting -= 1;
-            stats.waited += 1;
-            stats.wait_time += time;
-        });
+        self.connections.waited(self.key, self.since, self.granted);
+        self.connections.count(|stats| stats.waiting -= 1);
     }
 }
