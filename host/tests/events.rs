@@ -59,13 +59,7 @@ async fn a_connection_that_does_not_come_about_is_told() {
 
 #[tokio::test]
 async fn a_request_that_is_sent_again_is_told() {
-    // Answers one request per connection, and closes when the second one has arrived.
-    let server = Server::start(|mut peer, _| async move {
-        peer.request().await;
-        peer.send(OK).await;
-        peer.request().await;
-    })
-    .await;
+    let server = Server::stale().await;
     let (host, told) = observed(|host| host);
     assert_eq!(text(within(get(&host, &server)).await).await.unwrap(), "ok");
     until(&host, |stats| stats.idle == 1).await;

@@ -8,16 +8,6 @@ use http_body_util::Full;
 use rig::{OK, Server, get, host, post, request, text, until};
 use urlpool_host::{Failure, Host, Timeouts};
 
-/// Answers one request per connection, and closes when the second one has arrived.
-async fn stale() -> Server {
-    Server::start(|mut peer, _| async move {
-        peer.request().await;
-        peer.send(OK).await;
-        peer.request().await;
-    })
-    .await
-}
-
 async fn warmed(server: &Server) -> Host {
     let host = host();
     text(get(&host, server).await).await.unwrap();
@@ -27,7 +17,7 @@ async fn warmed(server: &Server) -> Host {
 
 #[tokio::test]
 async fn a_get_goes_out_once_more_on_a_fresh_connection() {
-    let server = stale().await;
+    let server = Server::stale().await;
     let host = warmed(&server).await;
     assert_eq!(text(get(&host, &server).await).await.unwrap(), "ok");
     let stats = host.stats();
@@ -55,7 +45,7 @@ async fn a_reset_counts_as_stale_too() {
 
 #[tokio::test]
 async fn a_post_is_reported_and_arrives_once() {
-    let server = stale().await;
+    let server = Server::stale().await;
     let host = warmed(&server).await;
     let answer = host.send(post(server.uri("/"), "data"), Timeouts::default()).await;
     assert_eq!(answer.err(), Some(Failure::Terminated));
@@ -86,7 +76,7 @@ async fn a_post_with_a_key_goes_out_once_more_with_its_body() {
 
 #[tokio::test]
 async fn a_body_too_large_to_keep_is_not_sent_again() {
-    let server = stale().await;
+    let server = Server::stale().await;
     let host = warmed(&server).await;
     let body = Full::from(vec![b'x'; 64 * 1024 + 1]);
     let put = http::Request::put(server.uri("/")).body(body).unwrap();
@@ -136,7 +126,7 @@ async fn nothing_goes_out_again_once_an_answer_has_begun() {
 
 #[tokio::test]
 async fn a_resend_needs_no_second_slot() {
-    let server = stale().await;
+    let server = Server::stale().await;
     let host = Host::builder().connections_per_origin(1).connections(1).build().unwrap();
     text(get(&host, &server).await).await.unwrap();
     until(&host, |stats| stats.idle == 1).await;

@@ -83,6 +83,16 @@ impl Server {
         .await
     }
 
+    /// Answers one request per connection, and closes when the second one has arrived.
+    pub async fn stale() -> Self {
+        Self::start(|mut peer, _| async move {
+            peer.request().await;
+            peer.send(OK).await;
+            peer.request().await;
+        })
+        .await
+    }
+
     /// Answers each request once the test lets it.
     pub async fn gated() -> (Self, Arc<Semaphore>) {
         Self::gated_for("").await
